@@ -1,14 +1,20 @@
-//! Streams and channels of twoply for those who want `futures::Stream` and `futures::Sink`, and streams of
-//! futures as ours.
+//! Streams and channels of twoply for those who want `futures::Stream` and `futures::Sink`, streams of
+//! futures as ours, and which futures are `FusedFuture`.
 
+use std::convert::Infallible;
+use std::future::IntoFuture;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::FusedFuture;
 use futures::{SinkExt, StreamExt};
+use twoply::actor::{self, Actor, Context};
 use twoply::channel::{self, SendError, Source};
 use twoply::futures::{AsSink, AsStream};
 use twoply::stream::{self, Stream};
-use twoply::{Wait, time};
+use twoply::sync::{Barrier, Mutex, RwLock, Semaphore};
+use twoply::{Wait, promise, task, time};
 use twoply_tests::{Systems, laws};
 
 laws! {
@@ -18,6 +24,8 @@ laws! {
         a_channel_is_a_sink_of_futures,
         a_sink_that_is_dropped_waits_no_more,
         streams_of_futures_are_ours,
+        futures_say_that_they_are_over,
+        what_is_over_is_no_arm_of_a_select,
     }
 }
 
@@ -105,4 +113,81 @@ fn streams_of_futures_are_ours(on: &Systems) {
     (1..=4).for_each(|n| tx.unbounded_send(n).unwrap());
     drop(tx);
     assert_eq!(sum.wait().unwrap(), 40);
+}
+
+struct Quiet;
+
+impl Actor for Quiet {
+    type Message = ();
+    type Error = Infallible;
+
+    async fn handle(&mut self, _: (), _: &mut Context<Quiet>) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+/// Has a future come out, which says before that it is not over, and after that it is.
+async fn finish<F: FusedFuture + Unpin>(mut future: F) -> F::Output {
+    assert!(!future.is_terminated());
+    let output = (&mut future).await;
+    assert!(future.is_terminated());
+    output
+}
+
+fn futures_say_that_they_are_over(on: &Systems) {
+    let all = on.here().spawn(async move {
+        assert_eq!(finish(twoply::spawn(async { 1 })).await.unwrap(), 1);
+        let (promised, resolver) = promise::pair();
+        resolver.resolve(2).unwrap();
+        assert_eq!(finish(promised.clone().into_future()).await.unwrap(), 2);
+        let (answer, resolver) = promise::answer();
+        resolver.resolve(3).unwrap();
+        assert_eq!(finish(answer).await.unwrap(), 3);
+        let mutex = Arc::new(Mutex::new(4));
+        assert_eq!(*finish(mutex.lock()).await, 4);
+        assert_eq!(*finish(mutex.lock().checked()).await.unwrap(), 4);
+        assert_eq!(*finish(Arc::clone(&mutex).lock_owned()).await, 4);
+        let lock = Arc::new(RwLock::new(5));
+        assert_eq!((*finish(lock.read()).await, *finish(lock.read().checked()).await.unwrap()), (5, 5));
+        assert_eq!(*finish(lock.write()).await, 5);
+        assert_eq!(*finish(lock.write().checked()).await.unwrap(), 5);
+        assert_eq!(*finish(Arc::clone(&lock).read_owned()).await, 5);
+        assert_eq!(*finish(Arc::clone(&lock).write_owned()).await, 5);
+        let semaphore = Arc::new(Semaphore::new(6));
+        assert_eq!(finish(semaphore.acquire_many(6)).await.unwrap().count(), 6);
+        assert_eq!(finish(Arc::clone(&semaphore).acquire_owned()).await.unwrap().count(), 1);
+        assert!(finish(Barrier::new(1).wait()).await.is_leader());
+        assert_eq!(finish(task::shield(async { 7 })).await, 7);
+        let start = || actor::Builder::new().start_actor(Quiet);
+        assert!(finish(start()).await.is_ok());
+        assert!(finish(start().timeout(Duration::from_secs(60))).await.is_ok());
+    });
+    all.wait().unwrap();
+}
+
+fn what_is_over_is_no_arm_of_a_select(on: &Systems) {
+    let ((answer, answering), (late, ask)) = (promise::answer(), channel::bounded(1));
+    let mutex = Arc::new(Mutex::new(()));
+    let held = Arc::clone(&mutex).lock_owned().wait();
+    let mut task = on.here().spawn(async move { ask.recv().await.unwrap() });
+    let selecting = on.here().spawn(async move {
+        let (mut answer, mut lock) = (answer, mutex.lock_owned());
+        let (mut order, mut held) = (Vec::new(), Some(held));
+        loop {
+            futures::select! {
+                _guard = lock => order.push(("lock", 3)),
+                number = answer => {
+                    order.push(("answer", number.unwrap()));
+                    late.try_send(2).unwrap();
+                }
+                number = task => {
+                    order.push(("task", number.unwrap()));
+                    drop(held.take());
+                }
+                complete => break order,
+            }
+        }
+    });
+    answering.resolve(1).unwrap();
+    assert_eq!(selecting.wait().unwrap(), [("answer", 1), ("task", 2), ("lock", 3)]);
 }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use super::Promise;
 use super::cell::{Cell, Outcome, PromiseInner};
 use super::resolver::Resolver;
+use crate::base::fused::fused;
 use crate::base::waitlist::WaitKey;
 use crate::kernel::coop;
 use crate::kernel::strand::with_state;
@@ -117,6 +118,8 @@ impl<T: Clone> Future for Waiting<T> {
         })
     }
 }
+
+fused! { [T: Clone] Waiting<T>, |this| this.waiter.inner.is_none() }
 
 impl<T> fmt::Debug for Waiting<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -255,6 +258,8 @@ impl<T> Future for Answer<T> {
         self.0.poll(cx, |inner| inner.take().unwrap_or(Err(Failure::Broken)))
     }
 }
+
+fused! { [T] Answer<T>, |this| this.0.inner.is_none() }
 
 impl<T> fmt::Debug for Answer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

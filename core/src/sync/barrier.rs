@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use crate::base::fused::fused;
 use crate::base::sync::{Mutex, const_fn, lock};
 use crate::base::waitlist::{LinkedSlab, WaitKey};
 use crate::base::wake::{StoredWaker, wake_all};
@@ -156,6 +157,8 @@ impl Future for BarrierWait<'_> {
         Poll::Ready(result)
     }
 }
+
+fused! { [] BarrierWait<'_>, |this| this.barrier.is_none() }
 
 impl Drop for BarrierWait<'_> {
     fn drop(&mut self) {

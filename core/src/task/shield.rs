@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use crate::base::fused::fused;
 use crate::base::sync::lock_std;
 use crate::kernel::Wait;
 use crate::kernel::detached;
@@ -81,6 +82,8 @@ impl<F: Future + Send + 'static> Future for Shield<F> {
         polled
     }
 }
+
+fused! { [F: Future + Send + 'static] Shield<F>, |this| this.future.is_none() }
 
 impl<F: Future + Send + 'static> Drop for Shield<F> {
     fn drop(&mut self) {

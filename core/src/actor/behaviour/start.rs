@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::{Actor, Begun, run};
 use crate::actor::{Builder, Ended, ExitReason, Process, ProcessRef, SpawnProcessError};
+use crate::base::fused::fused;
 use crate::channel::{RecvError, oneshot};
 use crate::time::{Timeout, timeout};
 
@@ -185,6 +186,8 @@ impl<M: Send + 'static> Future for Starting<M> {
     }
 }
 
+fused! { [M: Send + 'static] Starting<M>, |this| matches!(this.0, Start::Done) }
+
 impl<M: Send + 'static> Drop for Starting<M> {
     fn drop(&mut self) {
         if let Start::Running(running) = &self.0 {
@@ -224,3 +227,5 @@ impl<M: Send + 'static> Future for StartingTimeout<M> {
         Poll::Ready(started.unwrap_or(Err(StartActorError::TimedOut)))
     }
 }
+
+fused! { [M: Send + 'static] StartingTimeout<M>, |this| this.0.is_none() }

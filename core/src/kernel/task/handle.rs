@@ -14,6 +14,7 @@ use super::id::TaskId;
 use super::job::Outcome;
 use super::shared::Shared;
 use super::wait_graph::{await_handle, awaits_handle, leave_handle};
+use crate::base::fused::fused;
 use crate::base::wake::shielded;
 use crate::kernel::strand::with_state;
 use crate::kernel::waiting::{self, WaitingFor};
@@ -43,6 +44,8 @@ pub struct Task<T> {
     waiter: Option<Arc<Shared>>,
     /// True if the task may have a waker of somebody's who waited for this handle.
     polled: bool,
+    /// True once the result has been handed out.
+    is_over: bool,
 }
 
 /// The task that a handle stands for.
@@ -68,7 +71,7 @@ impl<T> Task<T> {
 
     #[inline]
     fn of(handle: Handle<T>) -> Task<T> {
-        Task { handle, waiter: None, polled: false }
+        Task { handle, waiter: None, polled: false, is_over: false }
     }
 
     /// Makes the handle to a task that did not start.
@@ -190,6 +193,7 @@ impl<T> Future for Task<T> {
                     // There is always an outcome: even a job that is dropped unrun leaves one.
                     Poll::Ready(outcome) => {
                         this.polled = false;
+                        this.is_over = true;
                         this.end_wait();
                         Poll::Ready(outcome.into_result())
                     }
@@ -203,12 +207,16 @@ impl<T> Future for Task<T> {
                 }
             }
             Handle::Refused(refused) => {
+                this.is_over = true;
                 Poll::Ready(Err(refused.1.take().map_or(Failure::Cancelled, Failure::from)))
             }
             Handle::Gone => Poll::Ready(Err(Failure::Cancelled)),
         }
     }
 }
+
+// A wait that comes out as a deadlock is not the end of the task.
+fused! { [T] Task<T>, |this| this.is_over }
 
 /// Polls the outcome of `task`. `async-task` keeps a waker in a way of its own, and the process would not
 /// survive one that panics there; but those that this library has made do not.

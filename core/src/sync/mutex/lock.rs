@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use super::super::lock::{LockError, POLLED_AGAIN, Waiting, refuse_deadlock};
 use super::{Mutex, MutexGuard, OwnedMutexGuard, refuse_poisoned};
+use crate::base::fused::fused;
 use crate::kernel::task::Cycle;
 use crate::kernel::task::holders::take_lock;
 use crate::kernel::wait::Wait;
@@ -117,6 +118,8 @@ impl<'a, T: ?Sized> Future for Lock<'a, T> {
     }
 }
 
+fused! { [T: ?Sized] Lock<'_, T>, |this| this.mutex.is_none() }
+
 impl<T: ?Sized> Drop for Lock<'_, T> {
     #[inline]
     fn drop(&mut self) {
@@ -156,6 +159,8 @@ impl<'a, T: ?Sized> Future for CheckedLock<'a, T> {
         })
     }
 }
+
+fused! { [T: ?Sized] CheckedLock<'_, T>, |this| this.lock.mutex.is_none() }
 
 impl<T: ?Sized> fmt::Debug for CheckedLock<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -204,6 +209,8 @@ impl<T: ?Sized> Future for LockOwned<T> {
         Poll::Ready(guard)
     }
 }
+
+fused! { [T: ?Sized] LockOwned<T>, |this| this.mutex.is_none() }
 
 impl<T: ?Sized> Drop for LockOwned<T> {
     fn drop(&mut self) {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use super::super::lock::{LockError, POLLED_AGAIN, Waiting, refuse_deadlock};
 use super::raw::{Access, READER, WRITER};
 use super::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::base::fused::fused;
 use crate::kernel::backend::StrandState;
 use crate::kernel::task::holders::take_lock;
 use crate::kernel::task::{Cycle, TaskId};
@@ -104,6 +105,8 @@ macro_rules! waiting {
             }
         }
 
+        fused! { [$($life,)? T: ?Sized] $name<$($life,)? T>, |this| this.lock.is_none() }
+
         impl<$($life,)? T: ?Sized> Drop for $name<$($life,)? T> {
             #[inline]
             fn drop(&mut self) {
@@ -163,6 +166,8 @@ macro_rules! checked {
                 }
             }
         }
+
+        fused! { [T: ?Sized] $name<'_, T>, |this| this.wait.lock.is_none() }
 
         impl<T: ?Sized> fmt::Debug for $name<'_, T> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

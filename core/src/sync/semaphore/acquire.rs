@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use crate::base::fused::fused;
 use crate::base::waitlist::WaitKey;
 use crate::kernel::wait::Wait;
 
@@ -87,6 +88,8 @@ impl<'a> Future for Acquire<'a> {
     }
 }
 
+fused! { [] Acquire<'_>, |this| this.semaphore.is_none() }
+
 impl Drop for Acquire<'_> {
     #[inline]
     fn drop(&mut self) {
@@ -136,6 +139,8 @@ impl Future for AcquireOwned {
         Poll::Ready(acquired.map(|()| OwnedSemaphorePermit::new(semaphore, this.count)))
     }
 }
+
+fused! { [] AcquireOwned, |this| this.semaphore.is_none() }
 
 impl Drop for AcquireOwned {
     #[inline]
