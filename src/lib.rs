@@ -78,6 +78,21 @@ pub use twoply_futures as futures;
 #[doc(inline)]
 pub use twoply_hyper as hyper;
 
+/// A green runtime inside of an event loop of [calloop](https://docs.rs/calloop)'s.
+#[cfg(feature = "calloop")]
+#[doc(inline)]
+pub use twoply_glue::calloop;
+
+/// Connections of the crate [redis](https://docs.rs/redis) that block, over streams of this library.
+#[cfg(feature = "redis")]
+#[doc(inline)]
+pub use twoply_glue::redis;
+
+/// Sockets of [ZeroMQ](https://docs.rs/zmq) whose operations are futures.
+#[cfg(feature = "zmq")]
+#[doc(inline)]
+pub use twoply_glue::zmq;
+
 /// Libraries that want [tokio](https://docs.rs/tokio), on this library's tasks.
 #[cfg(feature = "tokio")]
 #[doc(inline)]

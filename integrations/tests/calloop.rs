@@ -4,72 +4,14 @@
 #[path = "support/load.rs"]
 mod load;
 
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use calloop::generic::Generic;
 use calloop::timer::{TimeoutAction, Timer};
-use calloop::{
-    Dispatcher, EventLoop, EventSource, Interest, LoopHandle, Mode, Poll, PostAction, Readiness,
-    RegistrationToken, Token, TokenFactory,
-};
+use calloop::{Dispatcher, EventLoop, LoopHandle, RegistrationToken};
 use load::{Load, one_at_a_time};
-use twoply::green_backend::{Green, Host};
+use twoply::calloop::Hosted;
+use twoply::green_backend::Green;
 use twoply_tests::watch;
-
-/// A runtime as an event source of the loop that carries it.
-struct Hosted {
-    host: Host<Green>,
-    /// Calls when the runtime has something to do.
-    readable: Generic<OwnedFd>,
-    /// Calls when a timer of the runtime's is due, or there is more to do at once.
-    due: Timer,
-}
-
-impl Hosted {
-    fn new(green: Green) -> Hosted {
-        let host = green.into_host().unwrap();
-        let fd = host.as_fd().try_clone_to_owned().unwrap();
-        let readable = Generic::new(fd, Interest::READ, Mode::Level);
-        Hosted { host, readable, due: Timer::immediate() }
-    }
-}
-
-impl EventSource for Hosted {
-    type Event = ();
-    type Metadata = ();
-    type Ret = ();
-    type Error = io::Error;
-
-    fn process_events<F>(&mut self, readiness: Readiness, token: Token, _: F) -> io::Result<PostAction>
-    where
-        F: FnMut((), &mut ()),
-    {
-        self.readable.process_events(readiness, token, |_, _| Ok(PostAction::Continue))?;
-        let over = |_, _: &mut ()| TimeoutAction::Drop;
-        self.due.process_events(readiness, token, over).map_err(io::Error::other)?;
-        // Without a deadline it is the descriptor that calls.
-        let far = Duration::from_secs(3600);
-        self.due.set_duration(self.host.turn()?.unwrap_or(far));
-        Ok(PostAction::Reregister)
-    }
-
-    fn register(&mut self, poll: &mut Poll, tokens: &mut TokenFactory) -> calloop::Result<()> {
-        self.readable.register(poll, tokens)?;
-        self.due.register(poll, tokens)
-    }
-
-    fn reregister(&mut self, poll: &mut Poll, tokens: &mut TokenFactory) -> calloop::Result<()> {
-        self.readable.reregister(poll, tokens)?;
-        self.due.reregister(poll, tokens)
-    }
-
-    fn unregister(&mut self, poll: &mut Poll) -> calloop::Result<()> {
-        self.readable.unregister(poll)?;
-        self.due.unregister(poll)
-    }
-}
 
 /// Where the runtime is.
 enum Place {
@@ -90,13 +32,14 @@ impl State {
         self.moves += 1;
         self.place = self.place.take().map(|place| match place {
             Place::OnItsOwn(green) => {
-                let dispatcher = Dispatcher::new(Hosted::new(green), |(), &mut (), _: &mut State| ());
+                let dispatcher =
+                    Dispatcher::new(Hosted::new(green).unwrap(), |(), &mut (), _: &mut State| ());
                 let token = handle.register_dispatcher(dispatcher.clone()).unwrap();
                 Place::Here(dispatcher, token)
             }
             Place::Here(dispatcher, token) => {
                 handle.remove(token);
-                Place::OnItsOwn(Dispatcher::into_source_inner(dispatcher).host.into_inner())
+                Place::OnItsOwn(Dispatcher::into_source_inner(dispatcher).into_inner())
             }
         });
         self.load.moved(matches!(self.place, Some(Place::Here(..))));
@@ -114,13 +57,13 @@ fn whatever_comes_wakes_an_event_loop_that_sleeps() {
         let green = Green::builder().workers(1).build().unwrap();
         let work = one_at_a_time(&green);
         let mut event_loop: EventLoop<'static, ()> = EventLoop::try_new().unwrap();
-        let dispatcher = Dispatcher::new(Hosted::new(green), |(), &mut (), _: &mut ()| ());
+        let dispatcher = Dispatcher::new(Hosted::new(green).unwrap(), |(), &mut (), _: &mut ()| ());
         let token = event_loop.handle().register_dispatcher(dispatcher.clone()).unwrap();
         while !work.is_finished() {
             event_loop.dispatch(Duration::from_millis(5), &mut ()).unwrap();
         }
         event_loop.handle().remove(token);
-        let green = Dispatcher::into_source_inner(dispatcher).host.into_inner();
+        let green = Dispatcher::into_source_inner(dispatcher).into_inner();
         green.shutdown(Duration::from_secs(10)).unwrap();
         work.join().unwrap();
     });

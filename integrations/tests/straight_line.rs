@@ -10,8 +10,9 @@ use postgres::fallible_iterator::FallibleIterator;
 use postgres_protocol::IsNull;
 use postgres_protocol::message::backend::{DataRowBody, ErrorResponseBody, Message};
 use postgres_protocol::message::frontend;
-use redis::{Commands, ConnectionLike, InfoDict, RedisResult, Value};
+use redis::{Commands, ConnectionLike, InfoDict};
 use twoply::net::TcpStream;
+use twoply::redis::Connection;
 use twoply::{Wait, channel};
 use twoply_integrations::Server;
 use twoply_tests::{Kind, Systems, eventually};
@@ -210,56 +211,8 @@ fn postgres_makes_some_wait(on: &Systems) {
     });
 }
 
-/// A connection to Redis over a stream that blocks: the commands and the parser are those of `redis`.
-struct Connection<S> {
-    stream: S,
-    parser: redis::Parser,
-    is_open: bool,
-}
-
 fn open_connection() -> Connection<TcpStream> {
-    Connection { stream: connect(&REDIS).unwrap(), parser: redis::Parser::new(), is_open: true }
-}
-
-impl<S: Read + Write> Connection<S> {
-    fn receive(&mut self) -> RedisResult<Value> {
-        let value = self.parser.parse_value(&mut self.stream);
-        // An error of the server's is a value by itself.
-        self.is_open &= value.is_ok();
-        value
-    }
-}
-
-impl<S: Read + Write> ConnectionLike for Connection<S> {
-    fn req_packed_command(&mut self, command: &[u8]) -> RedisResult<Value> {
-        self.stream.write_all(command)?;
-        self.receive()?.extract_error()
-    }
-
-    fn req_packed_commands(
-        &mut self,
-        commands: &[u8],
-        offset: usize,
-        count: usize,
-    ) -> RedisResult<Vec<Value>> {
-        self.stream.write_all(commands)?;
-        for _ in 0..offset {
-            self.receive()?.extract_error()?;
-        }
-        (0..count).map(|_| self.receive()).collect()
-    }
-
-    fn get_db(&self) -> i64 {
-        0
-    }
-
-    fn check_connection(&mut self) -> bool {
-        redis::cmd("PING").exec(self).is_ok()
-    }
-
-    fn is_open(&self) -> bool {
-        self.is_open
-    }
+    Connection::new(connect(&REDIS).unwrap())
 }
 
 fn redis_obeys(on: &Systems) {
@@ -285,6 +238,12 @@ fn redis_obeys(on: &Systems) {
         task.wait().unwrap();
     }
     assert_eq!(connection.get::<_, u32>(&key).unwrap(), 91);
+    // A transaction that is refused leaves no answer behind, which the next question would get.
+    let mut transaction = redis::pipe();
+    transaction.atomic().cmd("SET").arg(&key).ignore().incr(&key, 1);
+    assert!(transaction.exec(&mut connection).is_err(), "a value is missing");
+    assert_eq!(connection.get::<_, u32>(&key).unwrap(), 91);
+    assert!(connection.is_open());
 }
 
 fn redis_makes_some_wait(on: &Systems) {

@@ -1,21 +1,16 @@
 //! Sockets of ZeroMQ wait without holding anybody up: push and pull, publish and subscribe, request and
 //! reply, each end a task, on one worker if need be.
-//!
-//! A socket has one descriptor for both directions, which tells by an edge that something has changed, and
-//! not what (`ZMQ_FD` in its manual). So each operation is tried first, then the events are asked for, which
-//! takes note of the change, and only when these say no is there something to wait for.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use twoply::future::{join_all, yield_now};
-use twoply::io::{Direction, Pollable};
+use twoply::time::timeout;
+use twoply::zmq::Socket;
 use twoply::{Task, Wait};
 use twoply_tests::{Systems, laws};
-use zmq::{Context, DONTWAIT, PollEvents, SocketType};
+use zmq::{Context, SocketType};
 
 laws! {
     everywhere {
@@ -23,71 +18,24 @@ laws! {
         a_push_to_one_who_is_slow_waits,
         subscribers_get_what_is_published,
         requests_are_replied_to,
+        messages_of_several_parts_come_whole,
+        what_is_dropped_has_taken_nothing,
     }
 }
 
-/// A socket that belongs to one thread at a time, and a duplicate of its descriptor.
-struct Descriptor(Mutex<zmq::Socket>, OwnedFd);
-
-impl AsFd for Descriptor {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.1.as_fd()
-    }
+/// Makes a socket of its own kind, whose operations are futures.
+fn socket(context: &Context, kind: SocketType) -> Socket {
+    Socket::new(context.socket(kind).unwrap()).unwrap()
 }
 
-/// A socket whose operations are futures.
-struct Socket(Pollable<Descriptor>);
+/// Binds it to a port, and returns the address.
+fn bind(socket: &Socket) -> String {
+    socket.get_ref().bind("tcp://127.0.0.1:*").unwrap();
+    socket.get_ref().get_last_endpoint().unwrap().unwrap()
+}
 
-impl Socket {
-    fn new(context: &Context, kind: SocketType) -> Socket {
-        Socket::with(context.socket(kind).unwrap())
-    }
-
-    fn with(socket: zmq::Socket) -> Socket {
-        // The socket lends a number; the duplicate is a descriptor with an owner.
-        let this_process = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
-        let fd = pidfd_getfd(this_process, socket.get_fd().unwrap(), PidfdGetfdFlags::empty()).unwrap();
-        Socket(Pollable::new(Descriptor(Mutex::new(socket), fd)).unwrap())
-    }
-
-    /// Binds it to a port, and returns the address.
-    fn bind(&self) -> String {
-        let socket = self.0.get_ref().0.lock().unwrap();
-        socket.bind("tcp://127.0.0.1:*").unwrap();
-        socket.get_last_endpoint().unwrap().unwrap()
-    }
-
-    fn connect(&self, address: &str) {
-        self.0.get_ref().0.lock().unwrap().connect(address).unwrap();
-    }
-
-    /// Does `operation` when the socket is ready for `events`.
-    async fn when<R>(
-        &self,
-        events: PollEvents,
-        mut operation: impl FnMut(&zmq::Socket) -> zmq::Result<R>,
-    ) -> io::Result<R> {
-        let attempt = |io: &Descriptor| {
-            let socket = io.0.lock().unwrap();
-            loop {
-                match operation(&socket) {
-                    Err(zmq::Error::EAGAIN) if socket.get_events()?.contains(events) => {}
-                    // Of this kind is EAGAIN, too, as an error of the system's.
-                    result => return result.map_err(|error| io::Error::from_raw_os_error(error.to_raw())),
-                }
-            }
-        };
-        self.0.with_io(Direction::Read, attempt).await
-    }
-
-    async fn send(&self, message: &str) {
-        self.when(PollEvents::POLLOUT, |socket| socket.send(message, DONTWAIT)).await.unwrap();
-    }
-
-    async fn receive(&self) -> String {
-        let bytes = self.when(PollEvents::POLLIN, |socket| socket.recv_bytes(DONTWAIT)).await.unwrap();
-        String::from_utf8(bytes).unwrap()
-    }
+async fn receive(socket: &mut Socket) -> String {
+    socket.recv().await.unwrap().as_str().unwrap().to_owned()
 }
 
 /// A task beside those that wait, which goes on all the time.
@@ -126,19 +74,19 @@ const MESSAGES: usize = 500;
 
 fn what_is_pushed_is_pulled_in_order(on: &Systems) {
     let context = Context::new();
-    let (push, pull) = (Socket::new(&context, zmq::PUSH), Socket::new(&context, zmq::PULL));
-    push.connect(&pull.bind());
+    let (mut push, mut pull) = (socket(&context, zmq::PUSH), socket(&context, zmq::PULL));
+    push.get_ref().connect(&bind(&pull)).unwrap();
     let bystander = Bystander::start(on);
     // One end blocks its stack, and the other one is suspended.
     let pulling = on.here().spawn_fn(move || {
         for n in 0..MESSAGES {
-            assert_eq!(Box::pin(pull.receive()).wait(), n.to_string());
+            assert_eq!(receive(&mut pull).wait(), n.to_string());
         }
     });
     bystander.goes_on();
     let pushing = on.here().spawn(async move {
         for n in 0..MESSAGES {
-            push.send(&n.to_string()).await;
+            push.send(&n.to_string()).await.unwrap();
             if n % 10 == 0 {
                 yield_now().await;
             }
@@ -156,8 +104,8 @@ fn a_push_to_one_who_is_slow_waits(on: &Systems) {
     push.set_sndhwm(1).unwrap();
     let pull = context.socket(zmq::PULL).unwrap();
     pull.set_rcvhwm(1).unwrap();
-    let (push, pull) = (Socket::with(push), Socket::with(pull));
-    push.connect(&pull.bind());
+    let (mut push, mut pull) = (Socket::new(push).unwrap(), Socket::new(pull).unwrap());
+    push.get_ref().connect(&bind(&pull)).unwrap();
     let bystander = Bystander::start(on);
     let sent = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&sent);
@@ -166,7 +114,7 @@ fn a_push_to_one_who_is_slow_waits(on: &Systems) {
     let message = long.clone();
     let pushing = on.here().spawn(async move {
         for _ in 0..MESSAGES {
-            push.send(&message).await;
+            push.send(&message).await.unwrap();
             count.fetch_add(1, Ordering::SeqCst);
         }
         push
@@ -181,7 +129,7 @@ fn a_push_to_one_who_is_slow_waits(on: &Systems) {
     assert!(sent.load(Ordering::SeqCst) < MESSAGES, "nobody has taken anything");
     let pulling = on.here().spawn(async move {
         for _ in 0..MESSAGES {
-            assert_eq!(pull.receive().await.len(), long.len());
+            assert_eq!(receive(&mut pull).await.len(), long.len());
         }
     });
     pulling.wait().unwrap();
@@ -193,30 +141,30 @@ fn subscribers_get_what_is_published(on: &Systems) {
     const SUBSCRIBERS: usize = 3;
     let context = Context::new();
     // It is told of subscriptions, as messages, so nothing is published before somebody listens.
-    let publisher = Socket::new(&context, zmq::XPUB);
-    let address = publisher.bind();
+    let mut publisher = socket(&context, zmq::XPUB);
+    let address = bind(&publisher);
     let bystander = Bystander::start(on);
     let subscribers: Vec<_> = (0..SUBSCRIBERS)
         .map(|number| {
             let socket = context.socket(zmq::SUB).unwrap();
             // Each listens to its own numbers.
             socket.set_subscribe(format!("{number}:").as_bytes()).unwrap();
-            let subscriber = Socket::with(socket);
-            subscriber.connect(&address);
+            let mut subscriber = Socket::new(socket).unwrap();
+            subscriber.get_ref().connect(&address).unwrap();
             on.here().spawn(async move {
                 for n in 0..MESSAGES {
-                    assert_eq!(subscriber.receive().await, format!("{number}:{n}"));
+                    assert_eq!(receive(&mut subscriber).await, format!("{number}:{n}"));
                 }
             })
         })
         .collect();
     let publishing = on.here().spawn(async move {
         for _ in 0..SUBSCRIBERS {
-            publisher.receive().await;
+            receive(&mut publisher).await;
         }
         for n in 0..MESSAGES {
             for number in 0..SUBSCRIBERS {
-                publisher.send(&format!("{number}:{n}")).await;
+                publisher.send(&format!("{number}:{n}")).await.unwrap();
             }
         }
         publisher
@@ -230,24 +178,24 @@ fn subscribers_get_what_is_published(on: &Systems) {
 fn requests_are_replied_to(on: &Systems) {
     const CLIENTS: usize = 3;
     let context = Context::new();
-    let server = Socket::new(&context, zmq::REP);
-    let address = server.bind();
+    let mut server = socket(&context, zmq::REP);
+    let address = bind(&server);
     let bystander = Bystander::start(on);
     let serving = on.here().spawn_fn(move || {
         for _ in 0..CLIENTS * MESSAGES {
-            let request = Box::pin(server.receive()).wait();
-            Box::pin(server.send(&format!("re: {request}"))).wait();
+            let request = receive(&mut server).wait();
+            server.send(format!("re: {request}")).wait().unwrap();
         }
         server
     });
     let clients = (0..CLIENTS).map(|client| {
-        let socket = Socket::new(&context, zmq::REQ);
-        socket.connect(&address);
+        let mut socket = socket(&context, zmq::REQ);
+        socket.get_ref().connect(&address).unwrap();
         async move {
             for n in 0..MESSAGES {
                 let request = format!("{client} asks {n}");
-                socket.send(&request).await;
-                assert_eq!(socket.receive().await, format!("re: {request}"));
+                socket.send(&request).await.unwrap();
+                assert_eq!(receive(&mut socket).await, format!("re: {request}"));
             }
         }
     });
@@ -256,4 +204,66 @@ fn requests_are_replied_to(on: &Systems) {
     asking.wait().unwrap();
     drop(serving.wait().unwrap());
     bystander.end();
+}
+
+fn messages_of_several_parts_come_whole(on: &Systems) {
+    let context = Context::new();
+    let (mut push, mut pull) = (socket(&context, zmq::PUSH), socket(&context, zmq::PULL));
+    push.get_ref().connect(&bind(&pull)).unwrap();
+    let pulling = on.here().spawn(async move {
+        for n in 0..MESSAGES {
+            let parts = pull.recv_multipart().await.unwrap();
+            assert_eq!(parts, [n.to_string().into_bytes(), b"of".to_vec(), Vec::new()]);
+            let parts = [pull.recv().await.unwrap(), pull.recv().await.unwrap()];
+            assert_eq!(
+                parts.map(|part| (part.as_str() == Some("one"), part.get_more())),
+                [(true, true), (false, false)]
+            );
+        }
+    });
+    let pushing = on.here().spawn_fn(move || {
+        for n in 0..MESSAGES {
+            push.send_multipart([n.to_string(), "of".to_owned(), String::new()]).wait().unwrap();
+            push.send_multipart(["one", "and another"]).wait().unwrap();
+        }
+        push
+    });
+    pulling.wait().unwrap();
+    drop(pushing.wait().unwrap());
+}
+
+fn what_is_dropped_has_taken_nothing(on: &Systems) {
+    /// Short enough for some to be over before a message comes.
+    const SHORT: Duration = Duration::from_micros(20);
+    let context = Context::new();
+    let push = context.socket(zmq::PUSH).unwrap();
+    push.set_sndhwm(1).unwrap();
+    let pull = context.socket(zmq::PULL).unwrap();
+    pull.set_rcvhwm(1).unwrap();
+    let (mut push, mut pull) = (Socket::new(push).unwrap(), Socket::new(pull).unwrap());
+    push.get_ref().connect(&bind(&pull)).unwrap();
+    let pulling = on.here().spawn(async move {
+        let mut next = 0;
+        while next < MESSAGES {
+            if let Ok(message) = timeout(SHORT, Box::pin(pull.recv())).await {
+                assert_eq!(message.unwrap().as_str(), Some(&*next.to_string()));
+                next += 1;
+            }
+        }
+    });
+    let pushing = on.here().spawn(async move {
+        let mut next = 0;
+        while next < MESSAGES {
+            match timeout(SHORT, Box::pin(push.send(next.to_string()))).await {
+                Ok(sent) => {
+                    sent.unwrap();
+                    next += 1;
+                }
+                Err(_) => yield_now().await,
+            }
+        }
+        push
+    });
+    pulling.wait().unwrap();
+    drop(pushing.wait().unwrap());
 }

@@ -7,13 +7,14 @@ use super::reader::{
 };
 
 /// The folders whose code is published, and read as a model by others.
-const PUBLISHED: [&str; 10] = [
+const PUBLISHED: [&str; 11] = [
     "src/",
     "core/src/",
     "macros/src/",
     "backend-native/src/",
     "backend-green/src/",
     "futures/src/",
+    "glue/src/",
     "hyper/src/",
     "node/src/",
     "tokio/src/",
