@@ -12,10 +12,11 @@ use tracing::{Event, Instrument, Subscriber, info, info_span};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
-use twoply::actor::{self, Process};
+use twoply::actor::{self, Actor, Process};
+use twoply::promise::Resolver;
 use twoply::runtime::Hooks;
 use twoply::time::sleep;
-use twoply::tracing::Traced;
+use twoply::tracing::{Traced, traced};
 use twoply::{Runtime, Wait, channel, future, offload, task};
 use twoply_tests::{Systems, facade, laws};
 
@@ -27,6 +28,9 @@ laws! {
         spans_of_the_thread_stay_there,
         a_task_follows_from_the_span_of_its_start,
         a_message_follows_from_the_span_of_its_sender,
+        an_actor_handles_messages_in_spans_of_their_own,
+        methods_of_the_attribute_run_in_spans_of_their_own,
+        a_closure_follows_from_the_span_of_its_sender,
         a_span_ends_with_its_task,
         what_is_cancelled_unwinds_in_its_spans,
         records_of_log_say_whose_they_are,
@@ -300,6 +304,110 @@ fn a_message_follows_from_the_span_of_its_sender(on: &Systems) {
     clerk.ended().wait();
     Recorder::get().assert_scope(&mark, &["message", "process"]);
     assert!(Recorder::get().event(&mark).follows.contains("request"));
+}
+
+/// Asserts that the event was in a message of the process, which follows from the span of the request.
+fn assert_handled(mark: &str) {
+    Recorder::get().assert_scope(mark, &["message", "process"]);
+    assert_eq!(Recorder::get().event(mark).follows, BTreeSet::from(["request".to_owned()]), "{mark}");
+}
+
+/// An actor that says what it is told, in the middle of what it does.
+struct Crier;
+
+enum Cry {
+    Aloud(String),
+    AndAnswer(String, Resolver<usize>),
+}
+
+impl Actor for Crier {
+    type Message = Traced<Cry>;
+    type Error = String;
+
+    async fn handle(&mut self, cry: Traced<Cry>, _: &mut actor::Context<Crier>) -> Result<(), String> {
+        cry.handle(async |cry| {
+            sleep(Duration::from_micros(20)).await;
+            match cry {
+                Cry::Aloud(text) => info!("{text}"),
+                Cry::AndAnswer(text, answer) => {
+                    sleep(Duration::from_micros(20)).wait();
+                    info!("{text}");
+                    answer.resolve(text.len()).map_err(|_| "nobody listens".to_owned())?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn an_actor_handles_messages_in_spans_of_their_own(on: &Systems) {
+    let (runtime, told, asked) = (runtime(on), mark(on), mark(on));
+    let crier = actor::Builder::new().on(runtime.spawner().backend()).spawn_actor(Crier).unwrap();
+    let answer = info_span!("request").in_scope(|| {
+        crier.send(Cry::Aloud(told.clone()).into()).wait().unwrap();
+        crier.ask(|answer| Traced::new(Cry::AndAnswer(asked.clone(), answer)))
+    });
+    // The span is that of the question, not of who waits for its answer.
+    assert_eq!(info_span!("elsewhere").in_scope(|| answer.wait()).unwrap(), asked.len());
+    assert_handled(&told);
+    assert_handled(&asked);
+}
+
+/// As [`Crier`], by the attribute.
+struct Herald<T>(T);
+
+#[twoply::actor(error = String, traced)]
+impl<T: fmt::Display + Send + 'static> Herald<T> {
+    fn cry(&mut self, text: T) {
+        info!("{text}");
+        self.0 = text;
+    }
+
+    #[tell]
+    async fn cry_late(&mut self, text: T) -> Result<(), String> {
+        sleep(Duration::from_micros(20)).await;
+        info!("{text}");
+        if text.to_string().is_empty() { Err("a herald has something to say".to_owned()) } else { Ok(()) }
+    }
+
+    fn last(&self, mark: String, cx: &mut actor::Context<Self>) -> String {
+        sleep(Duration::from_micros(20)).wait();
+        info!("{mark}");
+        cx.stop();
+        self.0.to_string()
+    }
+}
+
+fn methods_of_the_attribute_run_in_spans_of_their_own(on: &Systems) {
+    let (runtime, marks) = (runtime(on), [(); 3].map(|()| mark(on)));
+    let builder = actor::Builder::new().on(runtime.spawner().backend());
+    let herald = HeraldRef::from(builder.spawn_actor(Herald(String::new())).unwrap());
+    let [cried, late, last] = marks.clone();
+    let answer = info_span!("request").in_scope(|| {
+        herald.cry(cried.clone()).wait().unwrap();
+        herald.cry_late(late).wait().unwrap();
+        herald.last(last)
+    });
+    assert_eq!(answer.wait().unwrap(), cried);
+    marks.iter().for_each(|mark| assert_handled(mark));
+}
+
+fn a_closure_follows_from_the_span_of_its_sender(on: &Systems) {
+    let (runtime, told, asked) = (runtime(on), mark(on), mark(on));
+    let active = actor::Active::builder().on(runtime.spawner().backend()).build(5_u32);
+    let (tell, ask) = (told.clone(), asked.clone());
+    let answer = info_span!("request").in_scope(|| {
+        active.try_send(traced(move |_: &mut u32| info!("{tell}"))).unwrap();
+        active.ask(traced(move |number: &mut u32| {
+            sleep(Duration::from_micros(20)).wait();
+            info!("{ask}");
+            *number
+        }))
+    });
+    assert_eq!(answer.wait().unwrap(), 5);
+    assert_handled(&told);
+    assert_handled(&asked);
 }
 
 fn a_span_ends_with_its_task(on: &Systems) {

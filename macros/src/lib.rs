@@ -55,10 +55,12 @@ use proc_macro::TokenStream;
 /// generic as the impl.
 ///
 /// # Settings
-/// `#[actor(error = MyError, vis = pub(crate), crate = path::to::twoply)]`, in any order:
+/// `#[actor(error = MyError, vis = pub(crate), traced, crate = path::to::twoply)]`, in any order:
 /// - `error`: the type of the actor's errors, for its hooks and for what is told; else
 ///   [`Infallible`](std::convert::Infallible).
 /// - `vis`: the visibility of the enum and the reference.
+/// - `traced`: messages go with the span of their sender, and a method runs in a span that follows from it;
+///   what is sent is a `Traced<CounterMessage>` of `twoply::tracing`, whose feature it wants.
 /// - `crate`: the name of `twoply`, where it is another.
 ///
 /// # Errors

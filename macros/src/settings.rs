@@ -14,6 +14,8 @@ pub(crate) struct Settings {
     pub(crate) vis: Option<Visibility>,
     /// The path of the library.
     pub(crate) library: Option<Path>,
+    /// True if each message knows the span of its sender, and is handled in one that follows from it.
+    pub(crate) traced: bool,
 }
 
 impl Settings {
@@ -29,7 +31,13 @@ impl Settings {
                 "error" => set(&mut settings.error, input)?,
                 "vis" => set(&mut settings.vis, input)?,
                 "crate" => set(&mut settings.library, input)?,
-                _ => return Err(syn::Error::new(key.span(), "a setting is `error`, `vis` or `crate`")),
+                "traced" => !std::mem::replace(&mut settings.traced, true),
+                _ => {
+                    return Err(syn::Error::new(
+                        key.span(),
+                        "a setting is `error`, `vis`, `traced` or `crate`",
+                    ));
+                }
             };
             if !set {
                 return Err(syn::Error::new(key.span(), format!("`{key}` is set twice")));

@@ -17,6 +17,24 @@ struct Names<'a> {
     reference: Ident,
     /// The generics of all of them.
     generics: &'a Generics,
+    /// True if messages are sent with the span of their sender.
+    traced: bool,
+}
+
+impl Names<'_> {
+    /// Returns the type of what the process receives.
+    fn received(&self) -> TokenStream {
+        let Names { library, message, generics, .. } = self;
+        let (_, type_generics, _) = generics.split_for_impl();
+        let message = quote!(#message #type_generics);
+        if self.traced { quote!(#library::tracing::Traced<#message>) } else { message }
+    }
+
+    /// Returns what is sent for the message that `made` makes.
+    fn sent(&self, made: TokenStream) -> TokenStream {
+        let library = &self.library;
+        if self.traced { quote!(#library::tracing::Traced::new(#made)) } else { made }
+    }
 }
 
 /// Writes the impl and all that belongs to it.
@@ -28,6 +46,7 @@ pub(crate) fn write(actor: &ActorImpl, settings: &Settings) -> TokenStream {
         message: format_ident!("{}Message", actor.name),
         reference: format_ident!("{}Ref", actor.name),
         generics: &actor.generics,
+        traced: settings.traced,
     };
     let item = &actor.item;
     let parts = [
@@ -105,16 +124,30 @@ fn message_enum(names: &Names<'_>, messages: &[Message]) -> TokenStream {
 /// Writes the implementation of the trait.
 fn actor_impl(names: &Names<'_>, actor: &ActorImpl, settings: &Settings) -> TokenStream {
     let Names { library, message, generics, actor: own, .. } = names;
-    let (impl_generics, type_generics, bounds) = generics.split_for_impl();
+    let (impl_generics, _, bounds) = generics.split_for_impl();
     let error = settings.error.as_ref().map_or_else(|| quote!(::core::convert::Infallible), |ty| quote!(#ty));
     let hooks = &actor.hooks;
     let context = Ident::new("_cx", Span::mixed_site());
-    let arms = actor.messages.iter().map(|each| arm(each, own, &context));
+    let arms = actor.messages.iter().map(|each| arm(each, message, own, &context));
     let never =
         generics.type_params().next().map(|_| quote!(#message::__Unused(never, _) => match never {},));
+    let received = names.received();
+    let body = quote! {
+        match message {
+            #(#arms)*
+            #never
+        }
+        #[allow(unreachable_code)]
+        ::core::result::Result::<(), <Self as #library::actor::Actor>::Error>::Ok(())
+    };
+    let body = if names.traced {
+        quote!(#library::tracing::Traced::handle(message, async |message| { #body }).await)
+    } else {
+        body
+    };
     quote! {
         impl #impl_generics #library::actor::Actor for #own #bounds {
-            type Message = #message #type_generics;
+            type Message = #received;
             type Error = #error;
 
             #(#hooks)*
@@ -124,19 +157,14 @@ fn actor_impl(names: &Names<'_>, actor: &ActorImpl, settings: &Settings) -> Toke
                 message: Self::Message,
                 #context: &mut #library::actor::Context<Self>,
             ) -> ::core::result::Result<(), Self::Error> {
-                match message {
-                    #(#arms)*
-                    #never
-                }
-                #[allow(unreachable_code)]
-                ::core::result::Result::Ok(())
+                #body
             }
         }
     }
 }
 
 /// Writes the arm of a message: it calls the method, and does with its result what is to be done.
-fn arm(message: &Message, own: &Type, context: &Ident) -> TokenStream {
+fn arm(message: &Message, messages: &Ident, own: &Type, context: &Ident) -> TokenStream {
     let Message { method, variant, cfgs, .. } = message;
     let reply = Ident::new("reply", Span::mixed_site());
     // By the place, because two parameters may have one name.
@@ -161,14 +189,14 @@ fn arm(message: &Message, own: &Type, context: &Ident) -> TokenStream {
     };
     let bound: Vec<_> = fields.iter().chain(bound).collect();
     let pattern = if bound.is_empty() { quote!() } else { quote!((#(#bound),*)) };
-    quote!(#(#cfgs)* Self::Message::#variant #pattern => #does)
+    quote!(#(#cfgs)* #messages::#variant #pattern => #does)
 }
 
 /// Writes the reference and its methods.
 fn reference(names: &Names<'_>, messages: &[Message]) -> TokenStream {
     let Names { library, vis, message, reference, generics, .. } = names;
     let (impl_generics, type_generics, bounds) = generics.split_for_impl();
-    let message_type = quote!(#message #type_generics);
+    let message_type = names.received();
     let plain = quote!(#library::actor::ProcessRef<#message_type>);
     let methods = messages.iter().map(|each| {
         let Message { method, vis, docs, cfgs, variant, .. } = each;
@@ -177,13 +205,14 @@ fn reference(names: &Names<'_>, messages: &[Message]) -> TokenStream {
         let reply = Ident::new("reply", Span::mixed_site());
         let (output, body) = match &each.kind {
             Kind::Ask(ty) => {
-                let message = quote!(#message::#variant(#(#values,)* #reply));
+                let message = names.sent(quote!(#message::#variant(#(#values,)* #reply)));
                 let body = quote!(#library::actor::ProcessRef::ask(&self.0, |#reply| #message));
                 (quote!(#library::actor::Ask<'_, #message_type, #ty>), body)
             }
             _ => {
                 let values = if values.is_empty() { quote!() } else { quote!((#(#values),*)) };
-                let body = quote!(#library::actor::ProcessRef::send(&self.0, #message::#variant #values));
+                let message = names.sent(quote!(#message::#variant #values));
+                let body = quote!(#library::actor::ProcessRef::send(&self.0, #message));
                 (quote!(#library::channel::Sending<'_, #message_type, #plain>), body)
             }
         };

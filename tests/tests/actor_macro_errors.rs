@@ -43,7 +43,8 @@ const WRONG_ITEMS: &[Mistake] = &[
     ("#[actor] impl «Default» for Wrong {}", "not of a trait"),
     ("#[actor] impl<«'a»> Wrong<'a> {}", "it cannot borrow"),
     ("#[actor] impl «(u8, u8)» {}", "an actor is a type with a name"),
-    ("#[actor(«mailbox» = 3)] impl Wrong {}", "a setting is `error`, `vis` or `crate`"),
+    ("#[actor(«mailbox» = 3)] impl Wrong {}", "a setting is `error`, `vis`, `traced` or `crate`"),
+    ("#[actor(traced, «traced»)] impl Wrong {}", "`traced` is set twice"),
     ("#[actor(error = A, «error» = B)] impl Wrong {}", "`error` is set twice"),
 ];
 

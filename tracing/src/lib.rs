@@ -19,7 +19,7 @@
 //! The span of a task is a root, and follows from the span in which the task was started: tasks outlive what
 //! has started them, and a parent would be kept open by all that has ever come of it. A message is the same:
 //! the span in which it is handled is a child of the receiver's, whose time it takes, and follows from that
-//! of the sender ([`Traced`]).
+//! of the sender ([`Traced`], and [`traced`] for active values).
 //!
 //! # Guards across waits
 //! A guard of [`Span::enter`](::tracing::Span::enter) may be held across `.wait()`, on fibers too: what a
@@ -58,5 +58,5 @@ mod span;
 mod switch;
 
 pub use console::console;
-pub use message::Traced;
+pub use message::{Traced, traced};
 pub use span::spans;
