@@ -1,9 +1,13 @@
 //! What is plain data, in the hands of serde, metrics, clap, anyhow and eyre.
 
+use std::collections::BTreeSet;
+
 use clap::Parser;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use serde::Serialize;
 use serde_json::{Value, from_str, json, to_string, to_value};
 use twoply::actor::{self, ExitReason, Foreign, Process};
+use twoply::task::TaskId;
 use twoply::{Backend, Runtime, Wait, channel};
 use twoply_tests::{Systems, facade, laws};
 
@@ -11,6 +15,8 @@ laws! {
     everywhere {
         metrics_are_exported,
         metrics_are_written,
+        each_field_of_the_metrics_has_a_line,
+        numbers_of_tasks_are_read_again,
         ends_of_processes_are_written,
         errors_are_those_of_anyhow_and_eyre,
     }
@@ -55,6 +61,124 @@ fn metrics_are_written(on: &Systems) {
     let written = to_value(green.metrics()).unwrap();
     assert_eq!(written["workers"].as_array().map(Vec::len), Some(on.kind().workers()));
     drop(idle);
+}
+
+/// Each field of `Runtime::metrics` as serde writes it, and the line that has it.
+const LINES: &[(&str, &str)] = &[
+    ("tasks", "tasks"),
+    ("kinds/futures", "tasks_futures"),
+    ("kinds/closures", "tasks_closures"),
+    ("kinds/processes", "tasks_processes"),
+    ("kinds/unlisted", "tasks_unlisted"),
+    ("threads", "threads"),
+    ("idle_threads", "threads_idle"),
+    ("offloaded/running", "offloaded_running"),
+    ("offloaded/queued", "offloaded_queued"),
+    ("offloaded/most_running", "offloaded_most_running"),
+    ("offloaded/most_queued", "offloaded_most_queued"),
+    ("offloaded/completed", "offloaded_completed_total"),
+    ("offloaded/refused", "offloaded_refused_total"),
+    ("io/threads", "io_threads"),
+    ("io/tasks", "io_tasks"),
+    ("io/reactors/waits", "io_waits_total"),
+    ("io/reactors/notifies", "io_notifies_total"),
+    ("io/reactors/saved_notifies", "io_saved_notifies_total"),
+    ("io/reactors/registered", "io_registered"),
+    ("io/reactors/file_operations", "io_file_operations_total"),
+    ("io/reactors/file_operations_under_way", "io_file_operations_under_way"),
+];
+
+/// The field that there is where there are workers; its line has it as a label.
+const ENGINE: (&str, &str) = ("file_engine", "file_engine");
+
+/// What green runtimes have beside that.
+const GREEN_LINES: &[(&str, &str)] = &[
+    ("injected", "injected"),
+    ("stacks", "stacks"),
+    ("blocked_fibers", "blocked_fibers"),
+    ("leaked_stacks", "leaked_stacks"),
+    ("long_polls", "long_polls_total"),
+    ("refusals", "refusals_total"),
+    ("stuck", "stuck"),
+];
+
+/// What a worker has. The three queues are one line.
+const WORKER_LINES: &[(&str, &str)] = &[
+    ("queued", "worker_queued"),
+    ("assigned", "worker_queued"),
+    ("woken_fibers", "worker_queued"),
+    ("polls", "worker_polls_total"),
+    ("steals", "worker_steals_total"),
+    ("sleeps", "worker_parks_total"),
+    ("handovers", "worker_handovers_total"),
+    ("rescues", "worker_rescues_total"),
+    ("times/busy", "worker_busy_nanoseconds_total"),
+    ("times/polls", "worker_poll_seconds_bucket"),
+    ("times/wake_delays", "worker_wake_delay_seconds_bucket"),
+    ("reactor/waits", "worker_waits_total"),
+    ("reactor/notifies", "worker_notifies_total"),
+    ("reactor/saved_notifies", "worker_saved_notifies_total"),
+    ("reactor/registered", "worker_registered"),
+    ("reactor/file_operations", "worker_file_operations_total"),
+    ("reactor/file_operations_under_way", "worker_file_operations_under_way"),
+];
+
+/// Returns the paths of all that is no object, such as that of the futures among the kinds.
+fn paths(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value.as_object().filter(|fields| !fields.contains_key("secs")) {
+        Some(fields) => fields.iter().for_each(|(name, value)| {
+            let separator = if path.is_empty() { "" } else { "/" };
+            paths(value, &format!("{path}{separator}{name}"), found);
+        }),
+        None => found.push(path.to_owned()),
+    }
+}
+
+/// Checks that `lines` names each field of `metrics` but those of `elsewhere`, and that the text has the line
+/// of each.
+fn check_lines(
+    metrics: impl Serialize,
+    elsewhere: &[(&str, &str)],
+    lines: &[(&str, &str)],
+    labels: &str,
+    text: &str,
+) {
+    let mut fields = Vec::new();
+    paths(&to_value(metrics).unwrap(), "", &mut fields);
+    let fields: BTreeSet<_> = fields.iter().map(String::as_str).collect();
+    let elsewhere: BTreeSet<_> = elsewhere.iter().map(|(path, _)| *path).collect();
+    let named: BTreeSet<_> = lines.iter().map(|(path, _)| *path).collect();
+    assert_eq!(fields.difference(&elsewhere).copied().collect::<BTreeSet<_>>(), named);
+    for (_, line) in lines {
+        let line = format!("\ntwoply_{line}{{{labels}");
+        assert!(text.contains(&line), "{line} is in {text}");
+    }
+}
+
+fn each_field_of_the_metrics_has_a_line(on: &Systems) {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let runtime = facade!(on.kind()).time_polls().build().unwrap();
+    metrics::with_local_recorder(&recorder, || runtime.record_metrics("main"));
+    let text = recorder.handle().render();
+    check_lines(runtime.metrics(), &[ENGINE], LINES, "runtime=\"main\"}", &text);
+    let Some(green) = runtime.as_green() else { return };
+    check_lines(runtime.metrics(), LINES, &[ENGINE], "runtime=\"main\",engine=\"auto\"}", &text);
+    let (metrics, mut elsewhere) = (green.metrics(), vec![ENGINE, ("workers", "")]);
+    elsewhere.extend(LINES);
+    check_lines(&metrics, &elsewhere, GREEN_LINES, "runtime=\"main\"}", &text);
+    for (index, worker) in metrics.workers.iter().enumerate() {
+        let labels = format!("runtime=\"main\",worker=\"{index}\"");
+        check_lines(worker, &[], WORKER_LINES, &labels, &text);
+    }
+}
+
+fn numbers_of_tasks_are_read_again(on: &Systems) {
+    let id = on.here().spawn(async { 1 }).id();
+    let text = to_string(&id).unwrap();
+    assert_eq!(text, id.as_u64().to_string());
+    assert_eq!(from_str::<TaskId>(&text).unwrap(), id);
+    assert!(from_str::<TaskId>("0").is_err(), "no task has that number");
+    assert!(from_str::<TaskId>("-1").is_err());
 }
 
 fn ends_of_processes_are_written(on: &Systems) {

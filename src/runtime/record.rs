@@ -1,6 +1,8 @@
 //! The counts of a runtime for the crate `metrics`, whose exporters bring them to Prometheus and others.
 
 use metrics_recorders::{Label, counter, gauge};
+use twoply_core::fs;
+use twoply_core::reactor::ReactorMetrics;
 
 use super::{Engine, Metrics, Runtime};
 
@@ -16,7 +18,7 @@ impl Runtime {
     /// They are those of [`Runtime::metrics`] and, of workers, of
     /// [`WorkerMetrics`](crate::green_backend::WorkerMetrics). Times, where they are
     /// [measured](super::Builder::time_polls), are counters with the label `le`, as the buckets of Prometheus
-    /// are: `histogram_quantile` reads them.
+    /// are: `histogram_quantile` reads them. `twoply_file_engine` is 1, and its label `engine` is the answer.
     ///
     /// # Examples
     /// ```
@@ -42,16 +44,19 @@ impl Runtime {
 impl Metrics {
     fn record(&self, name: &str) {
         let labels = || vec![Label::new(RUNTIME, name.to_owned())];
-        let Metrics { tasks, kinds, threads, idle_threads, offloaded, io, file_engine: _ } = self;
+        let Metrics { tasks, kinds, threads, idle_threads, offloaded, io, file_engine } = self;
         let gauges = [
             ("twoply_tasks", tasks),
             ("twoply_tasks_futures", &kinds.futures),
             ("twoply_tasks_closures", &kinds.closures),
             ("twoply_tasks_processes", &kinds.processes),
+            ("twoply_tasks_unlisted", &kinds.unlisted),
             ("twoply_threads", threads),
             ("twoply_threads_idle", idle_threads),
             ("twoply_offloaded_running", &offloaded.running),
             ("twoply_offloaded_queued", &offloaded.queued),
+            ("twoply_offloaded_most_running", &offloaded.most_running),
+            ("twoply_offloaded_most_queued", &offloaded.most_queued),
             ("twoply_io_threads", &io.threads),
             ("twoply_io_tasks", &io.tasks),
         ];
@@ -59,12 +64,36 @@ impl Metrics {
         let counters = [
             ("twoply_offloaded_completed_total", offloaded.completed),
             ("twoply_offloaded_refused_total", offloaded.refused),
-            ("twoply_io_waits_total", io.reactors.waits),
-            ("twoply_io_notifies_total", io.reactors.notifies),
-            ("twoply_io_saved_notifies_total", io.reactors.saved_notifies),
         ];
         counters.iter().for_each(|(key, value)| counter!(*key, labels()).absolute(*value));
+        record_reactor("twoply_io", &io.reactors, &labels);
+        if let Some(engine) = file_engine {
+            let engine = match engine {
+                fs::Engine::Auto => "auto",
+                fs::Engine::Pool => "pool",
+                fs::Engine::IoUring => "io_uring",
+            };
+            let mut labels = labels();
+            labels.push(Label::new("engine", engine));
+            gauge!("twoply_file_engine", labels).set(1);
+        }
     }
+}
+
+/// Hands over what a reactor counts, or several do, by names that begin with `of`.
+fn record_reactor(of: &str, reactor: &ReactorMetrics, labels: &dyn Fn() -> Vec<Label>) {
+    let gauges = [
+        ("registered", reactor.registered),
+        ("file_operations_under_way", reactor.file_operations_under_way),
+    ];
+    gauges.iter().for_each(|(key, value)| gauge!(format!("{of}_{key}"), labels()).set(*value as f64));
+    let counters = [
+        ("waits", reactor.waits),
+        ("notifies", reactor.notifies),
+        ("saved_notifies", reactor.saved_notifies),
+        ("file_operations", reactor.file_operations),
+    ];
+    counters.iter().for_each(|(key, value)| counter!(format!("{of}_{key}_total"), labels()).absolute(*value));
 }
 
 /// Hands over what green runtimes count beside that.
@@ -92,11 +121,9 @@ fn record_workers(metrics: &twoply_green::Metrics, name: &str) {
             ("twoply_worker_parks_total", worker.sleeps),
             ("twoply_worker_handovers_total", worker.handovers),
             ("twoply_worker_rescues_total", worker.rescues),
-            ("twoply_worker_waits_total", worker.reactor.waits),
-            ("twoply_worker_notifies_total", worker.reactor.notifies),
-            ("twoply_worker_saved_notifies_total", worker.reactor.saved_notifies),
         ];
         counters.iter().for_each(|(key, value)| counter!(*key, of_worker()).absolute(*value));
+        record_reactor("twoply_worker", &worker.reactor, &of_worker);
         if let Some(times) = &worker.times {
             let busy = u64::try_from(times.busy.as_nanos()).unwrap_or(u64::MAX);
             counter!("twoply_worker_busy_nanoseconds_total", of_worker()).absolute(busy);

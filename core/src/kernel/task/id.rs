@@ -16,7 +16,7 @@ use crate::base::id::{self, Sequence};
 /// assert_eq!(TaskId::from_u64(one.id().as_u64()), Some(one.id()));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 pub struct TaskId(NonZeroU64);
 
 impl TaskId {
