@@ -2,15 +2,17 @@
 //! tokio's and from pools of bb8's and deadpool's, redis, the drivers of both that block, and async-nats.
 
 use std::collections::HashSet;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
 use deadpool::managed::{Metrics, RecycleResult};
 use futures::StreamExt;
-use redis::{AsyncCommands, Commands};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncCommands, Commands, RedisConnectionInfo};
 use tokio_postgres::{Client, Config, Error, NoTls};
 use twoply::net::TcpStream;
+use twoply::tokio::Io;
 use twoply::{Spawner, Wait, channel, offload, spawn};
 use twoply_integrations::Server;
 use twoply_tests::{Kind, Systems, facade};
@@ -53,11 +55,12 @@ fn postgres_answers() {
 
 #[test]
 fn redis_answers() {
-    check(
-        REDIS,
-        twoply_integrations::redis(),
-        &[("redis", redis_adds), ("redis_that_blocks", redis_that_blocks)],
-    );
+    let laws: &[Law] = &[
+        ("redis_over_our_sockets", redis_over_our_sockets),
+        ("redis_over_its_own", redis_over_its_own),
+        ("redis_that_blocks", redis_that_blocks),
+    ];
+    check(REDIS, twoply_integrations::redis(), laws);
 }
 
 #[test]
@@ -274,26 +277,51 @@ fn redis_that_blocks(on: &Systems) {
     assert_eq!(waiting.wait().unwrap().unwrap().unwrap(), (key, 5));
 }
 
-fn redis_adds(on: &Systems) {
-    let port = port(REDIS);
-    let key = format!("{:?}", on.kind());
+/// What a connection of redis' is to begin with. The type of its driver says that it borrows them.
+static SETTINGS: LazyLock<RedisConnectionInfo> = LazyLock::new(RedisConnectionInfo::default);
+
+fn redis_over_our_sockets(on: &Systems) {
+    let (port, key) = (port(REDIS), format!("{:?} over ours", on.kind()));
+    // For its time limits, which are tokio's.
     let runtime = facade!(on.kind()).tokio().build().unwrap();
     let session = runtime.spawn(async move {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        connection.set::<_, _, ()>(&key, 41).await.unwrap();
-        let adding = (0..10).map(|_| {
-            let (mut connection, key) = (connection.clone(), key.clone());
-            // Straight-line code, side by side over one connection.
-            twoply::spawn_fn(move || connection.incr::<_, _, u32>(key, 1).wait().unwrap())
-        });
-        for task in adding.collect::<Vec<_>>() {
-            task.await.unwrap();
-        }
-        assert_eq!(connection.get::<_, u32>(&key).await.unwrap(), 51);
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (connection, driver) = MultiplexedConnection::new(&SETTINGS, Io::new(stream)).await.unwrap();
+        let driver = spawn(driver);
+        add(connection, key).await;
+        // It ends with the last of the connections.
+        driver.await.unwrap();
     });
     session.wait().unwrap();
     runtime.shutdown(Duration::from_secs(10)).unwrap();
+}
+
+fn redis_over_its_own(on: &Systems) {
+    let (port, key) = (port(REDIS), format!("{:?} over its own", on.kind()));
+    let runtime = facade!(on.kind()).tokio().build().unwrap();
+    let session = runtime.spawn(async move {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
+        add(client.get_multiplexed_async_connection().await.unwrap(), key).await;
+    });
+    session.wait().unwrap();
+    runtime.shutdown(Duration::from_secs(10)).unwrap();
+}
+
+/// Adds to a number of the server's from tasks that share one connection.
+async fn add(mut connection: MultiplexedConnection, key: String) {
+    // Its usual limit is half a second.
+    connection.set_response_timeout(Duration::from_secs(60));
+    connection.set::<_, _, ()>(&key, 41).await.unwrap();
+    let adding = (0..10).map(|_| {
+        let (mut connection, key) = (connection.clone(), key.clone());
+        // Straight-line code, side by side over one connection.
+        twoply::spawn_fn(move || connection.incr::<_, _, u32>(key, 1).wait().unwrap())
+    });
+    for task in adding.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    assert_eq!(connection.get::<_, u32>(&key).await.unwrap(), 51);
 }
 
 fn nats_requests(on: &Systems) {

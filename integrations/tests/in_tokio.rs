@@ -1,11 +1,15 @@
 //! The other way round: actors, channels and timers of twoply in a program of tokio's, whose tasks they wait
 //! for and which wait for them.
 
+use std::future::pending;
+use std::sync::OnceLock;
+use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle, Id};
 use tokio::task::block_in_place;
 use twoply::{Wait, actor, channel, time};
+use twoply_tests::{Systems, facade, laws};
 
 fn in_tokio<F: Future>(workers: usize, main: F) -> F::Output {
     let runtime = Builder::new_multi_thread().worker_threads(workers).enable_all().build().unwrap();
@@ -56,12 +60,35 @@ fn a_channel_joins_both() {
     });
 }
 
-#[test]
-fn a_runtime_that_is_lent_is_the_one_that_is_used() {
-    in_tokio(1, async {
-        twoply::tokio::lend(tokio::runtime::Handle::current()).unwrap();
-        let id = tokio::runtime::Handle::current().id();
-        let found = twoply::tokio::compat(async { tokio::runtime::Handle::current().id() });
-        assert_eq!(twoply::native().spawn(found).await.unwrap(), id);
+laws! {
+    everywhere { a_runtime_that_is_lent_is_the_one_that_is_used }
+}
+
+/// Lends a runtime of one thread, which carries it from then on, and returns its number.
+fn lend() -> Id {
+    static LENT: OnceLock<Id> = OnceLock::new();
+    *LENT.get_or_init(|| {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let handle = runtime.handle().clone();
+        thread::spawn(move || runtime.block_on(pending::<()>()));
+        twoply::tokio::lend(handle.clone()).unwrap();
+        assert!(twoply::tokio::lend(handle.clone()).is_err(), "there is one already");
+        handle.id()
+    })
+}
+
+fn a_runtime_that_is_lent_is_the_one_that_is_used(on: &Systems) {
+    let lent = lend();
+    // Each thread of a runtime is inside of it, and so is a single future.
+    let runtime = facade!(on.kind()).tokio().build().unwrap();
+    let straight = runtime.spawn_fn(|| {
+        tokio::time::sleep(Duration::from_micros(200)).wait();
+        (Handle::current().id(), tokio::spawn(async { Handle::current().id() }).wait().unwrap())
     });
+    assert_eq!(straight.wait().unwrap(), (lent, lent));
+    let single = twoply::tokio::compat(async {
+        tokio::time::sleep(Duration::from_micros(200)).await;
+        Handle::current().id()
+    });
+    assert_eq!(on.here().spawn(single).wait().unwrap(), lent);
 }

@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use futures::{AsyncReadExt, AsyncWriteExt};
 use futures_rustls::{TlsAcceptor, TlsConnector};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, CommonState, HandshakeKind, ServerConfig, ServerConnection, StreamOwned,
+};
 use twoply::net::{TcpListener, TcpStream};
 use twoply::{Task, Wait};
 use twoply_tests::{Systems, laws};
@@ -65,20 +67,27 @@ fn blocking_client(stream: TcpStream, config: Arc<ClientConfig>) -> BlockingClie
     StreamOwned::new(ClientConnection::new(config, host()).unwrap(), stream)
 }
 
+/// What a handshake has come to: its kind, and the number of certificates that the peer has shown.
+type Met = (Option<HandshakeKind>, usize);
+
+fn met(connection: &CommonState) -> Met {
+    (connection.handshake_kind(), connection.peer_certificates().map_or(0, <[_]>::len))
+}
+
 /// Sends back what comes until the peer says that it was all, in straight-line code.
-fn echo(stream: TcpStream, config: Arc<ServerConfig>) -> io::Result<BlockingServer> {
+fn echo(stream: TcpStream, config: Arc<ServerConfig>) -> io::Result<Met> {
     let mut stream = blocking_server(stream, config);
     let mut part = [0; 4096];
     loop {
         match stream.read(&mut part)? {
-            0 => return Ok(stream),
+            0 => return Ok(met(&stream.conn)),
             length => stream.write_all(&part[..length])?,
         }
     }
 }
 
 /// Sends the text, part by part, and wants it back.
-fn ask(stream: TcpStream, config: Arc<ClientConfig>) -> io::Result<BlockingClient> {
+fn ask(stream: TcpStream, config: Arc<ClientConfig>) -> io::Result<Met> {
     let mut stream = blocking_client(stream, config);
     for part in text().chunks(PART) {
         let mut back = vec![0; part.len()];
@@ -88,28 +97,56 @@ fn ask(stream: TcpStream, config: Arc<ClientConfig>) -> io::Result<BlockingClien
     }
     stream.conn.send_close_notify();
     stream.flush()?;
-    Ok(stream)
+    Ok(met(&stream.conn))
 }
 
 /// As [`echo`], by `.await`.
-async fn async_echo(stream: TcpStream, config: Arc<ServerConfig>) -> io::Result<()> {
-    let (reading, mut writing) = TlsAcceptor::from(config).accept(stream).await?.split();
+async fn async_echo(stream: TcpStream, config: Arc<ServerConfig>) -> io::Result<Met> {
+    let stream = TlsAcceptor::from(config).accept(stream).await?;
+    let met = met(stream.get_ref().1);
+    let (reading, mut writing) = stream.split();
     futures::io::copy(reading, &mut writing).await?;
-    writing.close().await
+    writing.close().await?;
+    Ok(met)
 }
 
 /// As [`ask`], with everything under way at a time.
-async fn async_ask(stream: TcpStream, config: Arc<ClientConfig>) -> io::Result<()> {
-    let (mut reading, mut writing) = TlsConnector::from(config).connect(host(), stream).await?.split();
+async fn async_ask(stream: TcpStream, config: Arc<ClientConfig>) -> io::Result<Met> {
+    let stream = TlsConnector::from(config).connect(host(), stream).await?;
+    let met = met(stream.get_ref().1);
+    let (mut reading, mut writing) = stream.split();
     let (text, mut back) = (text(), vec![0; LENGTH]);
     futures::try_join!(writing.write_all(&text), reading.read_exact(&mut back))?;
     assert!(text == back);
-    writing.close().await
+    writing.close().await?;
+    Ok(met)
 }
 
 /// Waits for both sides, which have to succeed.
-fn both<A, B>(client: Task<io::Result<A>>, server: Task<io::Result<B>>) -> (A, B) {
-    (client.wait().unwrap().unwrap(), server.wait().unwrap().unwrap())
+fn both(client: Task<io::Result<Met>>, server: Task<io::Result<Met>>) -> [Met; 2] {
+    [client, server].map(|side| side.wait().unwrap().unwrap())
+}
+
+/// The ways in which the two sides wait, the client's and the server's: in straight-line code or by `.await`.
+const WAYS: [[bool; 2]; 4] = [[true, true], [true, false], [false, true], [false, false]];
+
+/// Has a client and a server meet, each of which blocks or does not.
+fn meet(
+    on: &Systems,
+    [client_blocks, server_blocks]: [bool; 2],
+    to: &Arc<ClientConfig>,
+    by: &Arc<ServerConfig>,
+) -> [Task<io::Result<Met>>; 2] {
+    let ((client, server), to, by) = (connect(), Arc::clone(to), Arc::clone(by));
+    let server = match server_blocks {
+        true => on.here().spawn_fn(move || echo(server, by)),
+        false => on.here().spawn(async_echo(server, by)),
+    };
+    let client = match client_blocks {
+        true => on.there().spawn_fn(move || ask(client, to)),
+        false => on.there().spawn(async_ask(client, to)),
+    };
+    [client, server]
 }
 
 fn blocking_streams_talk(on: &Systems) {
@@ -130,7 +167,7 @@ fn asynchronous_streams_talk(on: &Systems) {
 fn a_blocking_stream_talks_to_an_asynchronous_one(on: &Systems) {
     let (authority, (client, server)) = (Authority::new(), connect());
     let config = authority.server();
-    let server = on.here().spawn_fn(move || echo(server, config).map(drop));
+    let server = on.here().spawn_fn(move || echo(server, config));
     let client = on.there().spawn(async_ask(client, authority.client()));
     both(client, server);
     let (client, server) = connect();
@@ -143,15 +180,17 @@ fn a_blocking_stream_talks_to_an_asynchronous_one(on: &Systems) {
 fn both_sides_may_have_to_prove_who_they_are(on: &Systems) {
     let (authority, other) = (Authority::new(), Authority::new());
     let by = authority.server_for_members();
-    for (config, is_member) in
-        [(authority.member(&authority), true), (authority.client(), false), (authority.member(&other), false)]
+    let clients = [
+        (authority.member(&authority), true),
+        (authority.client(), false),
+        (authority.member(&other), false),
+    ];
+    for (way, (to, is_member)) in
+        WAYS.into_iter().flat_map(|way| clients.iter().map(move |client| (way, client)))
     {
-        let ((client, server), by) = (connect(), Arc::clone(&by));
-        let server = on.here().spawn_fn(move || echo(server, by));
-        let client = on.there().spawn(async_ask(client, config));
-        if is_member {
-            let ((), server) = both(client, server);
-            assert_eq!(server.conn.peer_certificates().map(<[_]>::len), Some(1));
+        let [client, server] = meet(on, way, to, &by);
+        if *is_member {
+            assert_eq!(both(client, server).map(|(_, certificates)| certificates), [1, 1]);
         } else {
             assert_eq!(server.wait().unwrap().unwrap_err().kind(), ErrorKind::InvalidData);
             assert!(client.wait().unwrap().is_err(), "it is told so, or cut off");
@@ -170,14 +209,12 @@ fn who_trusts_somebody_else_hears_so(on: &Systems) {
 
 fn a_second_connection_resumes_the_session(on: &Systems) {
     let authority = Authority::new();
-    let (to, by) = (authority.client(), authority.server());
-    for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
-        let ((client, server), to, by) = (connect(), Arc::clone(&to), Arc::clone(&by));
-        let server = on.here().spawn_fn(move || echo(server, by));
-        let client = on.there().spawn_fn(move || ask(client, to));
-        let (client, server) = both(client, server);
-        assert_eq!(client.conn.handshake_kind(), Some(kind));
-        assert_eq!(server.conn.handshake_kind(), Some(kind));
+    for way in WAYS {
+        let (to, by) = (authority.client(), authority.server());
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let [client, server] = meet(on, way, &to, &by);
+            assert_eq!(both(client, server).map(|(kind, _)| kind), [Some(kind); 2], "{way:?}");
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The context of tokio on twoply's threads: for single futures, and for all that runs on a runtime.
 
+use std::thread;
 use std::time::Duration;
 
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -7,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 use twoply::net::{TcpListener, TcpStream};
 use twoply::tokio::{FuturesIo, Io, compat};
-use twoply::{Wait, spawn_fn};
+use twoply::{Wait, channel, spawn_fn};
 use twoply_tests::{Systems, facade, laws};
 
 laws! {
@@ -15,6 +16,7 @@ laws! {
         a_single_future_finds_tokio,
         all_that_runs_on_a_runtime_finds_tokio,
         stacks_that_wait_inside_of_tokio_disturb_nobody,
+        guards_of_tokio_belong_to_the_thread,
         streams_have_the_traits_of_tokio,
         streams_of_tokio_have_the_traits_of_futures,
     }
@@ -65,6 +67,42 @@ fn stacks_that_wait_inside_of_tokio_disturb_nobody(on: &Systems) {
     for task in tasks.collect::<Vec<_>>() {
         task.wait().unwrap();
     }
+}
+
+/// Two stacks hold a guard of tokio's while they wait. Where both are fibers of one thread, the guard that
+/// ends first is not the one that began last: tokio panics in its destructor, and the other stack hears
+/// nothing.
+fn guards_of_tokio_belong_to_the_thread(on: &Systems) {
+    let runtime = facade!(on.kind()).build().unwrap();
+    let tokio = twoply::tokio::handle().unwrap();
+    let ((enter, entered), (begin, begun)) = (channel::oneshot(), channel::oneshot());
+    let (release, released) = channel::oneshot();
+    let first = runtime.spawn_fn(move || {
+        let _guard = tokio.enter();
+        enter.send(thread::current().id()).unwrap();
+        released.wait().unwrap();
+    });
+    let thread_of_first = entered.wait().unwrap();
+    let (end, ends) = channel::oneshot();
+    let second = runtime.spawn_fn(move || {
+        let _guard = tokio.enter();
+        begin.send(thread::current().id()).unwrap();
+        ends.wait().unwrap();
+    });
+    let are_on_one_thread = begun.wait().unwrap() == thread_of_first;
+    assert!(!are_on_one_thread || on.kind().is_fibers());
+    release.send(()).unwrap();
+    let outcome = first.wait();
+    end.send(()).unwrap();
+    second.wait().unwrap();
+    match outcome {
+        Ok(()) => assert!(!are_on_one_thread),
+        Err(failure) => {
+            assert!(are_on_one_thread && failure.to_string().contains("out of order"), "{failure}");
+        }
+    }
+    // A thread of one worker has both fibers.
+    assert!(are_on_one_thread || !(on.kind().is_fibers() && on.kind().workers() == 1));
 }
 
 fn streams_have_the_traits_of_tokio(on: &Systems) {

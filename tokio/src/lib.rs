@@ -13,7 +13,8 @@
 //! - [`compat`], for a single future, wherever it is polled.
 //!
 //! Both enter a thread, and not a poll: a poll that waits on a fiber would leave its guard to others, and
-//! tokio panics where guards end in another order than they began.
+//! tokio panics where guards end in another order than they began. So it does where two fibers of a thread
+//! hold one of tokio's own (`Handle::enter`) across `.wait()`; on a thread that is inside none is needed.
 //!
 //! [`Io`] has the traits of tokio on our streams, [`FuturesIo`] the traits of futures-io on tokio's.
 //!
