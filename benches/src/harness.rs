@@ -27,7 +27,7 @@ pub(crate) use self::budget::Budget;
 use crate::peers;
 use crate::sample::Sample;
 use crate::series::{self, Entry};
-use crate::workload::{Case, Context};
+use crate::workload::{Case, Context, Measure, Run};
 
 /// What the command line asks for.
 pub(crate) struct Wishes {
@@ -278,12 +278,27 @@ pub(crate) struct Order {
     pub(crate) patience: Duration,
 }
 
+/// Finds a case, and a system that runs it, by their names.
+fn find(case: &str, system: &str) -> Result<(&'static Case, &'static str, Run)> {
+    let entry = series::table().iter().find(|entry| entry.case.name() == case);
+    let case = entry.context("no such case")?.case;
+    let (system, run) = case.systems.iter().find(|(name, _)| *name == system).context("no such system")?;
+    Ok((case, system, *run))
+}
+
+/// Runs the case in this process, and returns the wall time of one operation.
+pub(crate) fn time(case: &str, system: &str, window: Duration) -> Result<Duration> {
+    let (case, system, run) = find(case, system)?;
+    let is_one_time = matches!(case.measures, [Measure { name: "", unit: "ns", .. }]);
+    ensure!(is_one_time, "{} measures something else than one time", case.name());
+    let sample = run(&Context { system, params: case.params, quick: true, window })?;
+    let nanos = sample.values.first().context("a sample has a value")?;
+    Ok(Duration::from_secs_f64(nanos / 1e9))
+}
+
 /// The child's side: runs the case and prints its sample.
 pub(crate) fn run_one(order: &Order) -> Result<()> {
-    let entry = series::table().iter().find(|entry| entry.case.name() == order.case);
-    let case = entry.context("no such case")?.case;
-    let (system, run) =
-        case.systems.iter().find(|(name, _)| *name == order.system).context("no such system")?;
+    let (case, system, run) = find(&order.case, &order.system)?;
     let patience = order.patience;
     std::thread::spawn(move || {
         std::thread::sleep(patience);
