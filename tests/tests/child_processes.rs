@@ -29,6 +29,7 @@ laws! {
         straight_line_code_uses_the_traits_of_std,
         the_status_tells_how_a_child_has_ended,
         settings_reach_the_child,
+        a_child_runs_as_the_user_that_it_is_told,
         a_program_that_is_missing_is_an_error,
         a_wait_that_is_given_up_can_be_repeated,
         a_child_that_is_dropped_leaves_no_zombie,
@@ -36,7 +37,10 @@ laws! {
         a_child_may_be_killed_with_its_handle,
         a_group_is_killed_with_its_leader,
         a_group_is_sent_a_signal_until_its_leader_is_waited_for,
+        a_nul_byte_is_told_of_with_the_setting_that_has_it,
         too_much_output_is_an_error_that_keeps_what_was_read,
+        a_child_that_takes_too_long_is_an_error_that_keeps_what_was_read,
+        a_child_that_has_ended_has_not_taken_too_long,
         a_child_that_never_reads_holds_nobody_up,
         both_outputs_are_read_at_a_time,
         one_child_feeds_another,
@@ -172,6 +176,22 @@ fn settings_reach_the_child(on: &Systems) {
     fs::remove_dir_all(&folder).unwrap();
 }
 
+fn a_child_runs_as_the_user_that_it_is_told(on: &Systems) {
+    // Whoever is not allowed to become another one becomes himself.
+    let (own_user, own_group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let (user, group) = if own_user == 0 { (65_534, 65_533) } else { (own_user, own_group) };
+    let task = on.here().spawn(async move {
+        let output = shell("id -u; id -g").uid(user).gid(group).output().await.unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{user}\n{group}\n"));
+        // Nobody but the system's administrator becomes another one.
+        if own_user != 0 {
+            let refused = Command::new("true").uid(own_user + 1).status().await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
+        }
+    });
+    task.wait().unwrap();
+}
+
 fn a_program_that_is_missing_is_an_error(on: &Systems) {
     on.alone(|| {
         let attempt = || {
@@ -185,8 +205,6 @@ fn a_program_that_is_missing_is_an_error(on: &Systems) {
                     assert_eq!(io::Error::from(error).kind(), ErrorKind::NotFound);
                     let error = Command::new("true").current_dir("/no/such/folder").spawn().unwrap_err();
                     assert_eq!(error.kind(), ErrorKind::NotFound);
-                    let error = Command::new("tr\0ue").spawn().unwrap_err();
-                    assert_eq!(error.kind(), ErrorKind::InvalidInput);
                 })
                 .wait()
                 .unwrap();
@@ -196,6 +214,32 @@ fn a_program_that_is_missing_is_an_error(on: &Systems) {
         assert_descriptors(before);
         assert_no_children();
     });
+}
+
+fn a_nul_byte_is_told_of_with_the_setting_that_has_it(on: &Systems) {
+    let refusal = |change: fn(&mut Command)| {
+        let error = on.here().spawn_fn(move || {
+            let mut command = Command::new("true");
+            change(&mut command);
+            command.spawn().unwrap_err()
+        });
+        let error = error.wait().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        error.to_string()
+    };
+    let says = |change, what: &str| {
+        let error = refusal(change);
+        assert!(error.starts_with(&format!("{what} has a NUL byte")), "{error}");
+    };
+    says(|command| *command = Command::new("tr\0ue"), r#"the program "tr\0ue""#);
+    says(|command| _ = command.args(["fine", "a\0", "\0b"]), r#"the argument "a\0""#);
+    says(|command| _ = command.arg0("a\0"), r#"the name "a\0""#);
+    says(|command| _ = command.current_dir("/tmp\0"), r#"the folder "/tmp\0""#);
+    says(|command| _ = command.env("NAME", "\0value"), r#"the variable "NAME" with "\0value""#);
+    says(|command| _ = command.envs([("NA\0ME", "value")]), r#"the variable "NA\0ME" with "value""#);
+    // One that is replaced is none.
+    let mut replaced = Command::new("true");
+    assert!(replaced.env("NAME", "\0").env("NAME", "value").status().wait().unwrap().success());
 }
 
 fn a_wait_that_is_given_up_can_be_repeated(on: &Systems) {
@@ -339,6 +383,56 @@ fn too_much_output_is_an_error_that_keeps_what_was_read(on: &Systems) {
         assert_eq!(stdout.len() + stderr.len(), 7);
     });
     task.wait().unwrap();
+}
+
+fn a_child_that_takes_too_long_is_an_error_that_keeps_what_was_read(on: &Systems) {
+    const LIMIT: Duration = Duration::from_millis(10);
+    let task = on.here().spawn(async {
+        // It has written all when it is waited for, however late that is.
+        let (ours, theirs) = StdStream::pair().unwrap();
+        let mut command = shell("echo out; echo x >&2; exec sleep 1000");
+        command.stdout(Stdio::piped()).stderr(OwnedFd::from(theirs)).timeout(LIMIT);
+        let child = command.spawn().unwrap();
+        (&ours).read_exact(&mut [0; 2]).unwrap();
+        let error = child.wait_with_output().await.unwrap_err();
+        let OutputError::TimedOut { limit, status, stdout, stderr, .. } = &error else { panic!("{error}") };
+        assert_eq!((*limit, &stdout[..], &stderr[..]), (LIMIT, &b"out\n"[..], &b""[..]));
+        assert_eq!(status.signal(), Some(9));
+        assert!(error.to_string().contains("10ms"), "{error}");
+        assert_eq!(io::Error::from(error).kind(), ErrorKind::TimedOut);
+        // One that closes its output and lives on takes too long, too.
+        let error = shell("exec >&- 2>&-; exec sleep 1000").timeout(LIMIT).output().await.unwrap_err();
+        assert!(matches!(error, OutputError::TimedOut { .. }), "{error}");
+        let error = Command::new("sleep").arg("1000").timeout(LIMIT).status().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        // Its group goes with it.
+        let (mut command, mut killed) = family("wait");
+        let child = command.timeout(LIMIT).spawn().unwrap();
+        drop(command);
+        assert_there(&mut killed);
+        assert!(matches!(child.wait_with_output().await, Err(OutputError::TimedOut { .. })));
+        assert_gone(killed);
+    });
+    task.wait().unwrap();
+}
+
+fn a_child_that_has_ended_has_not_taken_too_long(on: &Systems) {
+    // Alone: a child that somebody else starts at the same time has a copy of the pipes for a moment.
+    on.alone(|| {
+        let task = on.here().spawn(async {
+            let mut command = shell("echo out; echo err >&2; exit 3");
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).timeout(Duration::ZERO);
+            let child = command.spawn().unwrap();
+            let stat = format!("/proc/{}/stat", child.id());
+            eventually("it has ended", || fs::read_to_string(&stat).unwrap().contains(") Z "));
+            let output = child.wait_with_output().await.unwrap();
+            assert_eq!((&output.stdout[..], &output.stderr[..]), (&b"out\n"[..], &b"err\n"[..]));
+            assert_eq!(output.status.code(), Some(3));
+            let never = Command::new("true").timeout(Duration::MAX).status().await;
+            assert!(never.unwrap().success());
+        });
+        task.wait().unwrap();
+    });
 }
 
 fn a_child_that_never_reads_holds_nobody_up(on: &Systems) {

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::process::{ExitStatus, Output, Stdio};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use super::exit::Exit;
 use super::output::{Collected, OutputError};
@@ -15,6 +16,7 @@ use crate::io::pipe::Pipe;
 use crate::io::read_to_end;
 use crate::kernel::io::ByteStream;
 use crate::signal::SignalKind;
+use crate::time::{TimeoutError, timeout_at};
 
 /// A child process; made by [`Command::spawn`](super::Command::spawn).
 ///
@@ -46,8 +48,22 @@ pub struct Child {
     /// `None` only while this is dropped.
     exit: Option<Exit>,
     kill_on_drop: bool,
-    /// The most bytes that [`Child::wait_with_output`] collects.
-    output_limit: usize,
+    limits: Limits,
+}
+
+/// The limits of [`Child::wait_with_output`].
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// The most bytes that it collects.
+    pub(super) output: usize,
+    /// The time that it waits for at most, and when that is over; `None`: for ever.
+    pub(super) time: Option<(Duration, Instant)>,
+}
+
+/// The reason why a child is killed before its end.
+enum Excess {
+    Bytes,
+    Time(Duration),
 }
 
 impl Child {
@@ -56,7 +72,7 @@ impl Child {
         mut child: std::process::Child,
         owns_group: bool,
         kill_on_drop: bool,
-        output_limit: usize,
+        limits: Limits,
     ) -> io::Result<Child> {
         let pipes = (
             child.stdin.take().map(OwnedFd::from),
@@ -64,7 +80,7 @@ impl Child {
             child.stderr.take().map(OwnedFd::from),
         );
         let exit = Some(Exit::new(child, owns_group));
-        let mut child = Child { stdin: None, stdout: None, stderr: None, exit, kill_on_drop, output_limit };
+        let mut child = Child { stdin: None, stdout: None, stderr: None, exit, kill_on_drop, limits };
         child.stdin = pipes.0.map(Pipe::new).transpose()?.map(|pipe| ChildStdin { pipe: Some(pipe) });
         child.stdout = pipes.1.map(Pipe::new).transpose()?.map(|pipe| ChildStdout { pipe });
         child.stderr = pipes.2.map(Pipe::new).transpose()?.map(|pipe| ChildStderr { pipe });
@@ -211,7 +227,8 @@ impl Child {
     ///
     /// Both are read at a time, so the child never waits for room. They end when nobody has them open any
     /// more, which may be later than the child if that has started others. A child that writes more than the
-    /// [limit](super::Command::output_limit) is killed.
+    /// [limit](super::Command::output_limit) is killed, and so is one whose [time](super::Command::timeout)
+    /// is over.
     ///
     /// Dropping the future drops the child, and what has been read.
     ///
@@ -227,22 +244,51 @@ impl Child {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn wait_with_output(mut self) -> Result<Output, OutputError> {
-        self.stdin = None;
+        let limits = self.limits;
         let pipes = (self.stdout.take().map(|out| out.pipe), self.stderr.take().map(|err| err.pipe));
-        let mut collected = Collected::new(pipes.0, pipes.1, self.output_limit);
-        let read = poll_fn(|cx| collected.poll(cx)).await;
-        let ended = match &read {
-            Ok(true) => self.wait().await,
-            Ok(false) => self.kill().await,
-            Err(_) => Ok(ExitStatus::default()),
-        };
+        let mut collected = Collected::new(pipes.0, pipes.1, limits.output);
+        let ended = self.end_within(limits, &mut collected).await;
         let (stdout, stderr) = collected.into_bytes();
-        match (read, ended) {
-            (Ok(true), Ok(status)) => Ok(Output { status, stdout, stderr }),
-            (Ok(false), Ok(status)) => {
-                Err(OutputError::TooLong { limit: self.output_limit, status, stdout, stderr })
+        match ended {
+            Ok((status, None)) => Ok(Output { status, stdout, stderr }),
+            Ok((status, Some(Excess::Bytes))) => {
+                Err(OutputError::TooLong { limit: limits.output, status, stdout, stderr })
             }
-            (Err(error), _) | (_, Err(error)) => Err(OutputError::Io { error, stdout, stderr }),
+            Ok((status, Some(Excess::Time(limit)))) => {
+                Err(OutputError::TimedOut { limit, status, stdout, stderr })
+            }
+            Err(error) => Err(OutputError::Io { error, stdout, stderr }),
+        }
+    }
+
+    /// Waits for the end of the process, but no longer than it has time: then it is killed.
+    pub(super) async fn wait_in_time(&mut self) -> io::Result<ExitStatus> {
+        match self.end_within(self.limits, &mut Collected::new(None, None, 0)).await? {
+            (status, None) => Ok(status),
+            (_, Some(_)) => Err(io::Error::new(io::ErrorKind::TimedOut, TimeoutError)),
+        }
+    }
+
+    /// Collects all output, and waits for the end of the process; one that exceeds a limit is killed.
+    async fn end_within(
+        &mut self,
+        limits: Limits,
+        collected: &mut Collected,
+    ) -> io::Result<(ExitStatus, Option<Excess>)> {
+        self.stdin = None;
+        let ending = async {
+            match poll_fn(|cx| collected.poll(cx)).await? {
+                true => self.wait().await.map(Ok),
+                false => Ok(Err(Excess::Bytes)),
+            }
+        };
+        let ended = match limits.time {
+            None => ending.await,
+            Some((limit, over)) => timeout_at(over, ending).await.unwrap_or(Ok(Err(Excess::Time(limit)))),
+        };
+        match ended? {
+            Ok(status) => Ok((status, None)),
+            Err(excess) => Ok((self.kill().await?, Some(excess))),
         }
     }
 }

@@ -3,13 +3,16 @@
 use std::ffi::OsStr;
 use std::future::Future;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{self, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
-use super::child::Child;
+use super::child::{Child, Limits};
 use super::exit;
 use super::output::OutputError;
+use crate::kernel::sleep;
 
 /// The settings of a child process, as std's [`Command`](std::process::Command) has them; that says more
 /// about each.
@@ -29,9 +32,12 @@ pub struct Command {
     std: process::Command,
     /// True for each of the three standard streams that has been set: input, output, error.
     is_set: [bool; 3],
+    /// The first of the settings with a NUL byte, which the system cannot represent, in words.
+    nul: Option<String>,
     own_group: bool,
     kill_on_drop: bool,
     output_limit: usize,
+    timeout: Option<Duration>,
 }
 
 impl Command {
@@ -47,7 +53,10 @@ impl Command {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn new(program: impl AsRef<OsStr>) -> Command {
-        Command::from(process::Command::new(program))
+        let program = program.as_ref();
+        let mut command = Command::from(process::Command::new(program));
+        command.note_nul("the program", program);
+        command
     }
 
     /// Adds one argument, which no shell looks at.
@@ -60,6 +69,8 @@ impl Command {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Command {
+        let arg = arg.as_ref();
+        self.note_nul("the argument", arg);
         self.std.arg(arg);
         self
     }
@@ -75,7 +86,9 @@ impl Command {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn args(&mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> &mut Command {
-        self.std.args(args);
+        for arg in args {
+            self.arg(arg);
+        }
         self
     }
 
@@ -89,6 +102,8 @@ impl Command {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn arg0(&mut self, arg: impl AsRef<OsStr>) -> &mut Command {
+        let arg = arg.as_ref();
+        self.note_nul("the name", arg);
         self.std.arg0(arg);
         self
     }
@@ -167,6 +182,8 @@ impl Command {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn current_dir(&mut self, folder: impl AsRef<Path>) -> &mut Command {
+        let folder = folder.as_ref();
+        self.note_nul("the folder", folder.as_os_str());
         self.std.current_dir(folder);
         self
     }
@@ -224,13 +241,34 @@ impl Command {
         self
     }
 
-    /// Sets the user that it runs as.
+    /// Sets the user that it runs as. Only the administrator of the system may name another one than that of
+    /// this process.
+    ///
+    /// ```
+    /// use std::os::unix::fs::MetadataExt;
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let own = std::fs::metadata("/proc/self")?.uid();
+    /// let output = Command::new("id").arg("-u").uid(own).output().wait()?;
+    /// assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), own.to_string());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn uid(&mut self, id: u32) -> &mut Command {
         self.std.uid(id);
         self
     }
 
-    /// Sets the group that it runs as.
+    /// Sets the group that it runs as, as [`uid`](Command::uid) the user.
+    ///
+    /// ```
+    /// use std::os::unix::fs::MetadataExt;
+    /// use twoply::{Wait, process::Command};
+    ///
+    /// let own = std::fs::metadata("/proc/self")?.gid();
+    /// let output = Command::new("id").arg("-g").gid(own).output().wait()?;
+    /// assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), own.to_string());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn gid(&mut self, id: u32) -> &mut Command {
         self.std.gid(id);
         self
@@ -278,8 +316,7 @@ impl Command {
         self
     }
 
-    /// Has the child killed when its [`Child`] is dropped before its end. So a time limit ends the child,
-    /// too: `timeout(limit, command.kill_on_drop(true).output())`.
+    /// Has the child killed when its [`Child`] is dropped before its end.
     ///
     /// ```
     /// use twoply::process::Command;
@@ -305,6 +342,26 @@ impl Command {
     /// ```
     pub fn output_limit(&mut self, bytes: usize) -> &mut Command {
         self.output_limit = bytes;
+        self
+    }
+
+    /// Sets how long [`status`](Command::status), [`output`](Command::output) and
+    /// [`wait_with_output`](Child::wait_with_output) wait for a child, counted from its start; for ever
+    /// unless this is called. A child that has not ended by then, or whose output has not, is killed, and
+    /// what has been read is in the error. [`Child::wait`] knows of no limit.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, process::{Command, OutputError}};
+    ///
+    /// let second = Duration::from_secs(1);
+    /// assert!(Command::new("true").timeout(60 * second).status().wait()?.success());
+    /// let error = Command::new("sleep").arg("1000").timeout(second / 100).output().wait().unwrap_err();
+    /// assert!(matches!(error, OutputError::TimedOut { stdout, .. } if stdout.is_empty()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn timeout(&mut self, limit: Duration) -> &mut Command {
+        self.timeout = Some(limit);
         self
     }
 
@@ -340,9 +397,10 @@ impl Command {
     /// tables, the look for the program) is done here, on the calling thread.
     ///
     /// # Errors
-    /// [`NotFound`](io::ErrorKind::NotFound) when there is no such program or folder; what else the system
-    /// says, for instance that it is out of processes or descriptors. Then there is no child, and nothing is
-    /// left of the attempt.
+    /// [`NotFound`](io::ErrorKind::NotFound) when there is no such program or folder;
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the program, an argument, a variable or the folder
+    /// has a NUL byte, with the one that has it; what else the system says, for instance that it is out of
+    /// processes or descriptors. Then there is no child, and nothing is left of the attempt.
     ///
     /// ```
     /// use twoply::{Wait, process::Command};
@@ -353,17 +411,24 @@ impl Command {
     /// ```
     pub fn spawn(&mut self) -> io::Result<Child> {
         exit::reap();
+        self.refuse_nul()?;
         if self.own_group {
             self.std.process_group(0);
         }
-        Child::new(self.std.spawn()?, self.own_group, self.kill_on_drop, self.output_limit)
+        let child = self.std.spawn()?;
+        let limits = Limits {
+            output: self.output_limit,
+            time: self.timeout.and_then(|limit| Some((limit, sleep::after(limit)?))),
+        };
+        Child::new(child, self.own_group, self.kill_on_drop, limits)
     }
 
     /// Starts the child now, and waits for its end. If the future is dropped, the child goes on, unless
     /// [`kill_on_drop`](Command::kill_on_drop) is set.
     ///
     /// # Errors
-    /// As [`spawn`](Command::spawn) and [`Child::wait`].
+    /// As [`spawn`](Command::spawn) and [`Child::wait`]; [`TimedOut`](io::ErrorKind::TimedOut) when the child
+    /// has been killed at the end of its [time](Command::timeout).
     ///
     /// ```
     /// use twoply::{Wait, process::Command};
@@ -377,7 +442,7 @@ impl Command {
             let mut child = child?;
             // Nobody reads from what is piped.
             drop((child.stdout.take(), child.stderr.take()));
-            child.wait().await
+            child.wait_in_time().await
         }
     }
 
@@ -405,6 +470,30 @@ impl Command {
         }
     }
 
+    /// Notes that a setting cannot be represented, if that is so. The system's settings keep that it was
+    /// so, and not what it was.
+    fn note_nul(&mut self, what: &str, value: &OsStr) {
+        if value.as_bytes().contains(&0) && self.nul.is_none() {
+            self.nul = Some(format!("{what} {value:?}"));
+        }
+    }
+
+    /// Fails with the setting that has a NUL byte, if one has.
+    fn refuse_nul(&self) -> io::Result<()> {
+        let has_nul = |text: &OsStr| text.as_bytes().contains(&0);
+        let variable = self.std.get_envs().find_map(|(name, value)| {
+            let value = value?;
+            (has_nul(name) || has_nul(value)).then(|| format!("the variable {name:?} with {value:?}"))
+        });
+        match self.nul.as_ref().or(variable.as_ref()) {
+            Some(what) => {
+                let message = format!("{what} has a NUL byte, so the child cannot be started");
+                Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Sets the standard streams that the user has not set.
     fn set_unset(&mut self, input: fn() -> Stdio, outputs: fn() -> Stdio) {
         let [has_stdin, has_stdout, has_stderr] = self.is_set;
@@ -424,6 +513,14 @@ impl From<process::Command> for Command {
     /// Takes std's settings over. Those of the three standard streams are not known here:
     /// [`output`](Command::output) replaces them.
     fn from(std: process::Command) -> Command {
-        Command { std, is_set: [false; 3], own_group: false, kill_on_drop: false, output_limit: usize::MAX }
+        Command {
+            std,
+            is_set: [false; 3],
+            nul: None,
+            own_group: false,
+            kill_on_drop: false,
+            output_limit: usize::MAX,
+            timeout: None,
+        }
     }
 }

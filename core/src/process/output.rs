@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitStatus;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::io::pipe::Pipe;
 use crate::io::poll_read_to_end;
@@ -34,14 +35,28 @@ pub enum OutputError {
         /// The bytes of the standard error up to the limit.
         stderr: Vec<u8>,
     },
+    /// The [time](super::Command::timeout) of the child was over, and it has been killed.
+    #[error("the child has not ended within {limit:?}, and has been killed")]
+    TimedOut {
+        /// The time that it had.
+        limit: Duration,
+        /// The status of the child, which tells how it has ended.
+        status: ExitStatus,
+        /// The bytes of the standard output until then.
+        stdout: Vec<u8>,
+        /// The bytes of the standard error until then.
+        stderr: Vec<u8>,
+    },
 }
 
 impl From<OutputError> for io::Error {
-    /// Returns the error of the system, or one of the kind [`Other`](io::ErrorKind::Other).
+    /// Returns the error of the system, or one of the kind [`TimedOut`](io::ErrorKind::TimedOut) or
+    /// [`Other`](io::ErrorKind::Other).
     fn from(error: OutputError) -> io::Error {
         match error {
             OutputError::Io { error, .. } => error,
             too_long @ OutputError::TooLong { .. } => io::Error::other(too_long),
+            late @ OutputError::TimedOut { .. } => io::Error::new(io::ErrorKind::TimedOut, late),
         }
     }
 }
