@@ -26,6 +26,11 @@ impl Heap {
         (value, self.most.load(Relaxed).saturating_sub(before))
     }
 
+    /// Returns the number of bytes that are in use.
+    pub fn used(&self) -> usize {
+        self.used.load(Relaxed)
+    }
+
     fn add(&self, bytes: usize) {
         let used = self.used.fetch_add(bytes, Relaxed) + bytes;
         self.most.fetch_max(used, Relaxed);

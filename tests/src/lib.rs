@@ -18,6 +18,7 @@ mod erlang_node;
 mod gate;
 mod heap;
 mod namespace;
+mod none;
 mod skip;
 mod storm;
 mod system;
@@ -33,6 +34,7 @@ pub use erlang_node::{ErlangNode, start_node};
 pub use gate::{Gate, Signal};
 pub use heap::Heap;
 pub use namespace::Namespace;
+pub use none::{make_none, none};
 pub use skip::skip;
 pub use storm::{
     OwnSignal, Storm, block_signals, count_signal, deny_pidfd, deny_tgkill, mortal_to_sigpipe, send_signal,
@@ -50,6 +52,8 @@ pub use ways::{both_ways, start_named, straight};
 /// |------------------|----------------------------------------------------------------|
 /// | `everywhere`     | native; green on threads and on fibers, one and two workers    |
 /// | `and_mixed`      | the same, and the pairs of `mixed`                             |
+/// | `and_served`     | `everywhere`, and those whose ports have threads of their own  |
+/// | `on_all`         | `and_mixed` and `and_served`                                   |
 /// | `mixed`          | native with green, green with fibers, fibers with native       |
 /// | `green`          | green on threads and on fibers, one and two workers            |
 /// | `one_worker`     | green on threads and on fibers, one worker                     |
@@ -117,6 +121,17 @@ macro_rules! law {
     (and_mixed $law:ident) => {
         $crate::law!($law: native Native, green_1 Green1, green_2 Green2, fibers_1 Fibers1, fibers_2 Fibers2,
             native_and_green NativeAndGreen, green_and_fibers GreenAndFibers, fibers_and_native FibersAndNative);
+    };
+    (and_served $law:ident) => {
+        $crate::law!($law: native Native, green_1 Green1, green_2 Green2, fibers_1 Fibers1, fibers_2 Fibers2,
+            native_io_1 NativeIo1, native_io_2 NativeIo2, green_io_1 GreenIo1, green_io_2 GreenIo2,
+            fibers_io_1 FibersIo1, fibers_io_2 FibersIo2);
+    };
+    (on_all $law:ident) => {
+        $crate::law!($law: native Native, green_1 Green1, green_2 Green2, fibers_1 Fibers1, fibers_2 Fibers2,
+            native_and_green NativeAndGreen, green_and_fibers GreenAndFibers, fibers_and_native FibersAndNative,
+            native_io_1 NativeIo1, native_io_2 NativeIo2, green_io_1 GreenIo1, green_io_2 GreenIo2,
+            fibers_io_1 FibersIo1, fibers_io_2 FibersIo2);
     };
     (mixed $law:ident) => {
         $crate::law!($law: native_and_green NativeAndGreen, green_and_fibers GreenAndFibers,

@@ -41,6 +41,18 @@ pub enum Kind {
     GreenAndFibers,
     /// Fibers on one worker here, native tasks there.
     FibersAndNative,
+    /// Native tasks, whose ports run on an I/O server of one thread.
+    NativeIo1,
+    /// The same with two threads.
+    NativeIo2,
+    /// Green tasks on threads, on one worker, whose ports run on an I/O server of one thread.
+    GreenIo1,
+    /// The same with two of each.
+    GreenIo2,
+    /// Green tasks on fibers, on one worker, whose ports run on an I/O server of one thread.
+    FibersIo1,
+    /// The same with two of each.
+    FibersIo2,
 }
 
 impl Kind {
@@ -69,8 +81,17 @@ impl Kind {
     /// The number of workers; 0 for native.
     pub fn workers(self) -> usize {
         match self.parts().0 {
-            Kind::Green1 | Kind::Fibers1 => 1,
-            Kind::Green2 | Kind::Fibers2 => 2,
+            Kind::Green1 | Kind::Fibers1 | Kind::GreenIo1 | Kind::FibersIo1 => 1,
+            Kind::Green2 | Kind::Fibers2 | Kind::GreenIo2 | Kind::FibersIo2 => 2,
+            _ => 0,
+        }
+    }
+
+    /// The number of threads that its ports have for themselves; 0 where they have none.
+    fn io_threads(self) -> usize {
+        match self {
+            Kind::NativeIo1 | Kind::GreenIo1 | Kind::FibersIo1 => 1,
+            Kind::NativeIo2 | Kind::GreenIo2 | Kind::FibersIo2 => 2,
             _ => 0,
         }
     }
@@ -82,12 +103,15 @@ impl Kind {
 
     /// Whether blocked stacks are fibers.
     pub fn is_fibers(self) -> bool {
-        matches!(self.parts().0, Kind::Fibers1 | Kind::Fibers2)
+        matches!(self.parts().0, Kind::Fibers1 | Kind::Fibers2 | Kind::FibersIo1 | Kind::FibersIo2)
     }
 
     /// The settings of a green runtime of this kind.
     pub fn green(self) -> twoply_green::Builder {
-        let builder = Green::builder().workers(self.workers());
+        let mut builder = Green::builder().workers(self.workers());
+        if self.io_threads() > 0 {
+            builder = builder.io_server(self.io_threads());
+        }
         match self.is_fibers() {
             true => builder.fibers_with(fiber_promise()),
             false => builder,
@@ -109,7 +133,10 @@ impl Kind {
     pub fn build(self) -> System {
         let runtime = match self.is_green() {
             true => Runtime::Green(self.green().build().expect("the system has threads and descriptors")),
-            false => Runtime::Native(Native::new()),
+            false => Runtime::Native(match self.io_threads() {
+                0 => Native::new(),
+                threads => Native::builder().io_server(threads).build(),
+            }),
         };
         System { kind: self.parts().0, runtime }
     }
@@ -225,6 +252,10 @@ impl Systems {
         quiet();
         watch(name, || {
             law(&systems);
+            if let (Some(here), true) = (systems.here.get(), kind.io_threads() > 0) {
+                let io = here.backend().io_threads().map(|io| io.metrics().threads);
+                assert!(io > Some(0), "{name}: no port has run on the I/O server");
+            }
             for system in [systems.here.get(), systems.there.get()].into_iter().flatten() {
                 system.shutdown(SHUTDOWN).unwrap_or_else(|error| panic!("{name}: shutdown: {error}"));
                 assert_eq!(system.tasks(), 0, "{name}: tasks are left");

@@ -22,11 +22,11 @@ use twoply_core::process::{Command, Stdio};
 use twoply_tests::{Systems, eventually, laws, run_process};
 
 laws! {
-    and_mixed {
+    on_all {
         lines_come_and_go_in_order,
         frames_of_all_sizes_come_and_go_in_order,
     }
-    everywhere {
+    and_served {
         a_peer_that_reads_nothing_stops_the_sender,
         a_full_mailbox_stops_the_reading,
         a_port_gives_as_many_items_as_it_was_asked_for,

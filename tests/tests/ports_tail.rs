@@ -14,7 +14,7 @@ use twoply_core::port::{self, Active, During, Event, Frames, Lines, Port, PortEr
 use twoply_tests::{Systems, laws};
 
 laws! {
-    everywhere {
+    and_served {
         a_file_is_followed_as_it_grows,
         what_is_there_already_is_passed_over,
         a_file_that_is_cut_is_read_from_its_beginning,
