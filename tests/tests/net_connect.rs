@@ -10,7 +10,7 @@ use twoply_core::Wait;
 use twoply_core::net::{self, Resolver, TcpListener, TcpSocket, TcpStream, UdpSocket, UnixStream};
 use twoply_core::time::{sleep, timeout};
 use twoply_core::world::Resolving;
-use twoply_tests::{Systems, laws, straight};
+use twoply_tests::{Systems, laws, skip, straight};
 
 laws! {
     everywhere {
@@ -20,6 +20,7 @@ laws! {
         a_socket_has_the_options_that_it_was_built_with,
         what_an_option_cannot_be_is_said,
         fast_open_carries_the_first_bytes,
+        a_socket_of_ipv6_alone_leaves_ipv4_to_others,
         times_are_rounded_up_or_refused,
         all_addresses_are_tried_and_the_last_error_is_told,
         errors_of_names_say_the_name,
@@ -260,6 +261,31 @@ fn fast_open_carries_the_first_bytes(on: &Systems) {
     if output.status.code() != Some(77) {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+fn a_socket_of_ipv6_alone_leaves_ipv4_to_others(on: &Systems) {
+    straight(on, || {
+        let bind = |only| TcpSocket::new().only_v6(only).bind("[::]:0").wait();
+        let (Ok(alone), Ok(both)) = (bind(true), bind(false)) else {
+            return skip("there is no IPv6 here");
+        };
+        let through_v4 = |listener: &TcpListener| {
+            let port = address(listener).port();
+            TcpStream::connect(("127.0.0.1", port)).wait()
+        };
+        let client = through_v4(&both).unwrap();
+        let (_, from) = both.accept().wait().unwrap();
+        let SocketAddr::V6(from) = from else { panic!("{from}") };
+        assert_eq!(from.ip().to_ipv4_mapped(), Some(std::net::Ipv4Addr::LOCALHOST));
+        drop(client);
+        // Its port is free there, so it is somebody else's now, who is the one to be reached.
+        let port = address(&alone).port();
+        if let Ok(other) = TcpSocket::new().bind(("0.0.0.0", port)).wait() {
+            let client = through_v4(&alone).unwrap();
+            let (_, from) = other.accept().wait().unwrap();
+            assert_eq!(from, client.local_addr().unwrap());
+        }
+    });
 }
 
 /// The numbers of connections whose request has carried bytes: that were sent, that were taken.

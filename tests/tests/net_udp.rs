@@ -1,13 +1,13 @@
 //! UDP: datagrams that arrive whole or cut off, which is told, to one, to all and to groups.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use twoply_core::Wait;
 use twoply_core::net::UdpSocket;
 use twoply_core::time::timeout;
-use twoply_tests::{Systems, laws, straight};
+use twoply_tests::{Systems, laws, skip, straight};
 
 laws! {
     and_mixed {
@@ -20,6 +20,8 @@ laws! {
         a_connected_socket_hears_its_peer_alone,
         nobody_there_is_an_error_of_the_next_call,
         members_of_a_group_receive_what_is_sent_to_it,
+        members_of_a_group_of_ipv6_receive_what_is_sent_to_it,
+        what_is_sent_to_a_group_comes_back_if_it_is_to,
         to_everybody_only_if_that_is_allowed,
         options_are_set_and_read_back,
         empty_datagrams_and_datagrams_that_are_too_long,
@@ -181,6 +183,7 @@ fn members_of_a_group_receive_what_is_sent_to_it(on: &Systems) {
         member.join_multicast_v4(group, Ipv4Addr::LOCALHOST).unwrap();
         let sender = socket();
         sender.set_multicast_interface_v4(Ipv4Addr::LOCALHOST).unwrap();
+        assert_eq!(sender.multicast_interface_v4().unwrap(), Ipv4Addr::LOCALHOST);
         let mut buf = [0; 8];
         let to = address(&member);
         sender.send_to(b"one", to).wait().unwrap();
@@ -192,25 +195,86 @@ fn members_of_a_group_receive_what_is_sent_to_it(on: &Systems) {
             member.join_multicast_v4(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST).is_err(),
             "it is no group"
         );
-        // Where there is IPv6. The loopback interface is the first.
-        let Ok(member) = UdpSocket::bind("[::]:0").wait() else { return };
-        let group = Ipv6Addr::new(0xff11, 0, 0, 0, 0, 0, 0x77, 2);
-        if member.join_multicast_v6(&group, 1).is_ok() {
-            let sender = UdpSocket::bind("[::]:0").wait().unwrap();
-            sender.set_multicast_interface_v6(1).unwrap();
-            let to = SocketAddrV6::new(group, address(&member).port(), 0, 1);
-            match sender.send_to(b"six", SocketAddr::from(to)).wait() {
-                Ok(_) => assert_eq!(member.recv(&mut buf).wait().unwrap().len, 3),
-                // The interface has no route for groups.
-                Err(error) => assert_eq!(error.kind(), io::ErrorKind::NetworkUnreachable),
-            }
-            member.leave_multicast_v6(&group, 1).unwrap();
-            assert!(member.leave_multicast_v6(&group, 1).is_err(), "it is no member");
+    });
+}
+
+/// Returns the numbers of the interfaces that have an address of IPv6.
+fn interfaces() -> Vec<u32> {
+    let addresses = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    let number = |line: &str| u32::from_str_radix(line.split_whitespace().nth(1)?, 16).ok();
+    addresses.lines().filter_map(number).collect()
+}
+
+/// Has a member of a group of IPv6 receive something through an interface. Returns false if that takes none.
+fn reaches_members_through(interface: u32) -> bool {
+    let group = Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0, 0x77, 2);
+    let socket = || UdpSocket::bind("[::]:0").wait();
+    let (Ok(member), Ok(sender)) = (socket(), socket()) else { return false };
+    if member.join_multicast_v6(&group, interface).is_err() {
+        return false;
+    }
+    assert_eq!(sender.multicast_interface_v6().unwrap(), 0);
+    sender.set_multicast_interface_v6(interface).unwrap();
+    assert_eq!(sender.multicast_interface_v6().unwrap(), interface);
+    sender.set_multicast_hops_v6(7).unwrap();
+    sender.set_multicast_loop_v6(false).unwrap();
+    assert_eq!((sender.multicast_hops_v6().unwrap(), sender.multicast_loop_v6().unwrap()), (7, false));
+    let to = SocketAddr::from(SocketAddrV6::new(group, address(&member).port(), 0, interface));
+    // What does not come back is not received, and what is sent after it is. The loopback interface, which is
+    // the first, has all come back.
+    if interface != 1 && sender.send_to(b"none", to).wait().is_err() {
+        return false;
+    }
+    sender.set_multicast_loop_v6(true).unwrap();
+    if sender.send_to(b"six", to).wait().is_err() {
+        return false;
+    }
+    let mut buf = [0; 8];
+    let (received, from) = member.recv_from(&mut buf).wait().unwrap();
+    assert_eq!((&buf[..received.len], from.port()), (&b"six"[..], address(&sender).port()));
+    member.leave_multicast_v6(&group, interface).unwrap();
+    assert!(member.leave_multicast_v6(&group, interface).is_err(), "it is no member");
+    true
+}
+
+fn members_of_a_group_of_ipv6_receive_what_is_sent_to_it(on: &Systems) {
+    straight(on, || {
+        if !interfaces().into_iter().any(reaches_members_through) {
+            skip("no interface takes datagrams to groups of IPv6");
         }
-        member.set_multicast_interface_v6(1).unwrap();
-        member.set_multicast_hops_v6(7).unwrap();
-        member.set_multicast_loop_v6(false).unwrap();
-        assert_eq!((member.multicast_hops_v6().unwrap(), member.multicast_loop_v6().unwrap()), (7, false));
+    });
+}
+
+/// Returns the address of the interface that leads out of this machine, if one does.
+fn outward() -> Option<Ipv4Addr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").wait().unwrap();
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).wait().ok()?;
+    match address(&socket).ip() {
+        IpAddr::V4(address) if !address.is_loopback() => Some(address),
+        _ => None,
+    }
+}
+
+fn what_is_sent_to_a_group_comes_back_if_it_is_to(on: &Systems) {
+    straight(on, || {
+        let group = Ipv4Addr::new(239, 255, 77, 3);
+        let member = UdpSocket::bind((group, 0)).wait().unwrap();
+        let to = address(&member);
+        let sender = UdpSocket::bind("0.0.0.0:0").wait().unwrap();
+        let can_send = |interface: &Ipv4Addr| {
+            member.join_multicast_v4(group, *interface).is_ok()
+                && sender.set_multicast_interface_v4(*interface).is_ok()
+                && sender.set_multicast_loop_v4(false).is_ok()
+                && sender.send_to(b"none", to).wait().is_ok()
+        };
+        let Some(_) = outward().filter(can_send) else {
+            return skip("no interface takes datagrams to groups but loopback");
+        };
+        sender.set_multicast_loop_v4(true).unwrap();
+        sender.send_to(b"one", to).wait().unwrap();
+        let mut buf = [0; 8];
+        let received = member.recv(&mut buf).wait().unwrap();
+        assert_eq!(&buf[..received.len], b"one");
     });
 }
 

@@ -256,6 +256,15 @@ impl<R> Default for SocketBuilder<R> {
 impl TcpSocket {
     /// Sets how many connections may be waiting to be accepted. Default: 1024; the system has a limit of its
     /// own.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, net::TcpSocket};
+    ///
+    /// let listener = TcpSocket::new().backlog(16).bind("127.0.0.1:0").wait()?;
+    /// # drop(listener);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn backlog(mut self, connections: u32) -> TcpSocket {
         self.backlog = connections;
         self
@@ -299,6 +308,18 @@ impl TcpSocket {
 
     /// Sets how long data may stay without an acknowledgement ([`TcpStream::set_user_timeout`]), and how long
     /// connecting may take.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, net::{TcpListener, TcpSocket}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let limit = Duration::from_secs(20);
+    /// let client = TcpSocket::new().user_timeout(limit).connect(listener.local_addr()?).wait()?;
+    /// assert_eq!(client.user_timeout()?, Some(limit));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn user_timeout(self, time: Duration) -> TcpSocket {
         self.with_checked(whole_millis(time).map(|time| SocketOption::UserTimeout(Some(time))))
     }
@@ -322,6 +343,18 @@ impl TcpSocket {
     /// Sets whether the first data goes with the request to connect (TCP Fast Open, RFC 7413), of which a
     /// server may see a copy twice. A connection then stands before anybody has answered, and its first write
     /// says whether somebody does. It is used where both systems allow it.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, net::TcpSocket};
+    ///
+    /// let listener = TcpSocket::new().fast_open(true).bind("127.0.0.1:0").wait()?;
+    /// let client = TcpSocket::new().fast_open(true).connect(listener.local_addr()?).wait()?;
+    /// client.write_all(b"hello").wait()?;
+    /// let (server, _) = listener.accept().wait()?;
+    /// server.read_exact(&mut [0; 5]).wait()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn fast_open(mut self, fast_open: bool) -> TcpSocket {
         self.fast_open = fast_open;
         self

@@ -83,6 +83,17 @@ impl<F: Family, R> Endpoint<F, R> {
     ///
     /// # Errors
     /// As there.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::future::poll_fn;
+    /// use twoply::{Wait, net::UnixStream};
+    ///
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// poll_fn(|cx| ours.poll_writable(cx)).wait()?;
+    /// assert_eq!(ours.try_write(b"hello")?, 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_op(Direction::Write, cx, |io| ready(io, Direction::Write))
     }

@@ -109,6 +109,10 @@ pub struct SocketOptions {
     pub multicast_ttl_v4: u32,
     /// The value of [`SocketOption::MulticastHopsV6`].
     pub multicast_hops_v6: u32,
+    /// The value of [`SocketOption::MulticastInterfaceV4`].
+    pub multicast_interface_v4: Ipv4Addr,
+    /// The value of [`SocketOption::MulticastInterfaceV6`].
+    pub multicast_interface_v6: u32,
     /// The value of [`SocketOption::ReceiveBuffer`].
     pub receive_buffer: usize,
     /// The value of [`SocketOption::SendBuffer`].
@@ -135,6 +139,8 @@ impl Default for SocketOptions {
             multicast_loop_v6: true,
             multicast_ttl_v4: 1,
             multicast_hops_v6: 1,
+            multicast_interface_v4: Ipv4Addr::UNSPECIFIED,
+            multicast_interface_v6: 0,
             receive_buffer: 64 << 10,
             send_buffer: 64 << 10,
         }
@@ -168,9 +174,9 @@ impl SocketOptions {
             | SocketOption::JoinV4(..)
             | SocketOption::LeaveV4(..)
             | SocketOption::JoinV6(..)
-            | SocketOption::LeaveV6(..)
-            | SocketOption::MulticastInterfaceV4(_)
-            | SocketOption::MulticastInterfaceV6(_) => {}
+            | SocketOption::LeaveV6(..) => {}
+            SocketOption::MulticastInterfaceV4(address) => self.multicast_interface_v4 = address,
+            SocketOption::MulticastInterfaceV6(number) => self.multicast_interface_v6 = number,
             SocketOption::ReceiveBuffer(bytes) => self.receive_buffer = bytes,
             SocketOption::SendBuffer(bytes) => self.send_buffer = bytes,
         }

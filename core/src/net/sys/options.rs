@@ -1,6 +1,7 @@
 //! Setting and reading the options of sockets.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -95,6 +96,14 @@ pub(in crate::net) fn multicast_ttl_v4(io: &IoHandle) -> io::Result<u32> {
 
 pub(in crate::net) fn multicast_hops_v6(io: &IoHandle) -> io::Result<u32> {
     option(io, |socket| socket.multicast_hops_v6(), |options| options.multicast_hops_v6)
+}
+
+pub(in crate::net) fn multicast_interface_v4(io: &IoHandle) -> io::Result<Ipv4Addr> {
+    option(io, |socket| socket.multicast_if_v4(), |options| options.multicast_interface_v4)
+}
+
+pub(in crate::net) fn multicast_interface_v6(io: &IoHandle) -> io::Result<u32> {
+    option(io, |socket| socket.multicast_if_v6(), |options| options.multicast_interface_v6)
 }
 
 pub(in crate::net) fn nodelay(io: &IoHandle) -> io::Result<bool> {

@@ -71,6 +71,21 @@ impl UdpSocket {
 
     /// Has the socket receive what is sent to `group`, and to its port. `interface` is the number of the
     /// interface of the network, or 0 for the system's choice.
+    ///
+    /// ```
+    /// use std::net::Ipv6Addr;
+    /// use twoply::{Wait, net::UdpSocket};
+    ///
+    /// let group = Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0, 0x77, 1);
+    /// // Where there is IPv6, and an interface that can do it.
+    /// if let Ok(member) = UdpSocket::bind("[::]:0").wait()
+    ///     && member.join_multicast_v6(&group, 0).is_ok()
+    /// {
+    ///     member.leave_multicast_v6(&group, 0)?;
+    ///     assert!(member.leave_multicast_v6(&group, 0).is_err(), "it is no member any more");
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn join_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
         self.set_option(SocketOption::JoinV6(*group, interface))
     }
@@ -106,6 +121,16 @@ impl UdpSocket {
     }
 
     /// Sets [`multicast_loop_v6`](UdpSocket::multicast_loop_v6). Default: yes.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::UdpSocket};
+    ///
+    /// if let Ok(socket) = UdpSocket::bind("[::1]:0").wait() {
+    ///     socket.set_multicast_loop_v6(false)?;
+    ///     assert!(!socket.multicast_loop_v6()?);
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn set_multicast_loop_v6(&self, back: bool) -> io::Result<()> {
         self.set_option(SocketOption::MulticastLoopV6(back))
     }
@@ -135,16 +160,60 @@ impl UdpSocket {
     }
 
     /// Sets [`multicast_hops_v6`](UdpSocket::multicast_hops_v6), up to 255. Default: 1, the local network.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::UdpSocket};
+    ///
+    /// if let Ok(socket) = UdpSocket::bind("[::1]:0").wait() {
+    ///     socket.set_multicast_hops_v6(3)?;
+    ///     assert_eq!(socket.multicast_hops_v6()?, 3);
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn set_multicast_hops_v6(&self, routers: u32) -> io::Result<()> {
         self.set_option(SocketOption::MulticastHopsV6(number_of_routers(routers)?))
     }
 
+    /// Returns the address of the interface through which datagrams to groups are sent;
+    /// [`UNSPECIFIED`](Ipv4Addr::UNSPECIFIED) while that is left to the system.
+    pub fn multicast_interface_v4(&self) -> io::Result<Ipv4Addr> {
+        sys::multicast_interface_v4(self.io())
+    }
+
     /// Sets the interface through which datagrams to groups are sent, by its address.
+    ///
+    /// ```
+    /// use std::net::Ipv4Addr;
+    /// use twoply::{Wait, net::UdpSocket};
+    ///
+    /// let socket = UdpSocket::bind("127.0.0.1:0").wait()?;
+    /// assert_eq!(socket.multicast_interface_v4()?, Ipv4Addr::UNSPECIFIED);
+    /// socket.set_multicast_interface_v4(Ipv4Addr::LOCALHOST)?;
+    /// assert_eq!(socket.multicast_interface_v4()?, Ipv4Addr::LOCALHOST);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn set_multicast_interface_v4(&self, address: Ipv4Addr) -> io::Result<()> {
         self.set_option(SocketOption::MulticastInterfaceV4(address))
     }
 
+    /// Returns the number of the interface through which datagrams to groups of IPv6 are sent; 0 while that
+    /// is left to the system.
+    pub fn multicast_interface_v6(&self) -> io::Result<u32> {
+        sys::multicast_interface_v6(self.io())
+    }
+
     /// Sets the interface through which datagrams to groups of IPv6 are sent, by its number.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::UdpSocket};
+    ///
+    /// if let Ok(socket) = UdpSocket::bind("[::1]:0").wait() {
+    ///     // The loopback interface is the first.
+    ///     socket.set_multicast_interface_v6(1)?;
+    ///     assert_eq!(socket.multicast_interface_v6()?, 1);
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn set_multicast_interface_v6(&self, number: u32) -> io::Result<()> {
         self.set_option(SocketOption::MulticastInterfaceV6(number))
     }
