@@ -7,11 +7,11 @@
 //! | function | items that come | items that are written |
 //! |---|---|---|
 //! | [`lines`], [`delimited`], [`frames`], [`raw`], [`custom`] | of a stream of bytes, by a [`Decoder`] | by an [`Encoder`] |
-//! | [`connect`] | the same, of a connection that is established meanwhile | the same |
+//! | [`connect`], [`opening`] | the same, of a connection that is established meanwhile | the same |
 //! | [`child`], [`child_with`] | what a child process writes, and its status | what it reads |
 //! | [`tail`], [`tail_with`] | what is appended to a file | |
 //! | [`file`](fn@file) | [answers](FileAnswer) | [requests](FileRequest): reads and writes at positions, and others |
-//! | [`udp`] | datagrams | datagrams |
+//! | [`udp`], [`datagrams`](fn@datagrams) | datagrams | datagrams |
 //! | [`accept`] | connections | |
 //! | [`timer`], [`signals`], [`source`] | ticks, signals, what any [`Source`] gives | |
 //!
@@ -69,8 +69,9 @@
 //! - **Ownership.** A [`Port`] closes when it is dropped; one with a mailbox closes with the process of that.
 //!   It can be [handed over](PortRef::hand_over) with nothing lost or reordered. It has a
 //!   [pid](PortRef::pid), to be linked, monitored and ended; [`Builder::register`] gives it a name.
-//! - **A port is small.** One that waits has no thread, no stack and no buffer of its own: it takes less than
-//!   2,560 bytes of memory, beside its descriptor.
+//! - **A port is small.** One that waits has no thread, no stack and no buffer of its own: over a socket, a
+//!   listener or a timer it takes less than 2,560 bytes of memory, over a child, a file or a log less than
+//!   3,072, beside its descriptors.
 //! - **A message is its owner's.** An event is made a message when there is room for it in the mailbox, and
 //!   from then on it has the fate of the mailbox: an owner that ends takes along what it has not received.
 //!   What is no message yet, at most what one read has brought, goes to whoever the port is handed over to,
@@ -121,6 +122,7 @@ mod stream;
 mod tail;
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -129,7 +131,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::channel::Source;
 use crate::fs::File;
-use crate::net::endpoint::{Accepted, Endpoint, Family, Listener};
+use crate::net::endpoint::{Accepted, Datagram, Endpoint, Family, Ip, Listener};
 use crate::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use crate::process::Child;
 use crate::signal::{Received, SignalKind, Signals};
@@ -140,6 +142,7 @@ pub use buffer::Buffer;
 pub use builder::Builder;
 pub use child::ChildItem;
 pub use codec::{CodecError, Decoder, Delimited, Encoder, Frames, Lines, Prefix, Raw};
+pub use datagrams::Addressed;
 pub use event::{During, Event, HandOver, PortError};
 pub use halves::Halves;
 pub use handle::{Port, PortRef};
@@ -278,9 +281,40 @@ where
     C: Decoder<Item: Send + 'static> + Encoder<O> + Clone + Send + 'static,
     O: Send + 'static,
 {
-    let connecting = TcpStream::connect(addrs);
+    opening(TcpStream::connect(addrs), codec)
+}
+
+/// Returns a port over a stream that `opening` makes, with a codec for both directions: a connection to a
+/// path, one of TLS, or anything else that has to be waited for first. What is sent meanwhile waits. If
+/// `opening` fails, that is an [`Event::Error`], and the port closes.
+///
+/// `opening` runs in the task of the port, and must not block. It is dropped with the port; one that is
+/// [closed](PortRef::close) still waits for it, to write what has been sent.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, net::{UnixAddr, UnixListener, UnixStream}, port::{self, Lines}};
+///
+/// let name = UnixAddr::Abstract(format!("twoply port {}", std::process::id()).into());
+/// let listener = UnixListener::bind(&name)?;
+/// let port = port::opening::<_, _, String>(UnixStream::connect(name), Lines::new()).start()?;
+/// port.send("hello".to_owned()).wait()?;
+/// let (accepted, _) = listener.accept().wait()?;
+/// let other = port::lines(accepted).start()?;
+/// assert_eq!(other.recv().wait()?.item().as_deref(), Some("hello"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn opening<S, C, O>(
+    opening: impl Future<Output = io::Result<S>> + Send + 'static,
+    codec: C,
+) -> Builder<C::Item, O>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    C: Decoder<Item: Send + 'static> + Encoder<O> + Clone + Send + 'static,
+    O: Send + 'static,
+{
     Builder::new(Deferred::new(async move {
-        let stream = connecting.await?;
+        let stream = opening.await?;
         Ok(Framed::new(stream, codec.clone(), codec))
     }))
 }
@@ -355,7 +389,30 @@ pub fn file(file: File) -> Builder<FileAnswer, FileRequest> {
 /// assert_eq!(bytes, b"hello");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn udp(socket: UdpSocket) -> Builder<(std::net::SocketAddr, Vec<u8>), (std::net::SocketAddr, Vec<u8>)> {
+pub fn udp(socket: UdpSocket) -> Builder<Addressed<Ip>, Addressed<Ip>> {
+    datagrams(socket)
+}
+
+/// Returns a port of the datagrams of a socket of either family: what [`udp`] does, for Unix sockets, too.
+///
+/// A datagram that cannot be sent, or has more than 64 KiB and cannot be received, is an [`Event::Error`],
+/// and the port goes on. Datagrams are sent in order, so those behind one to a Unix socket that has no room
+/// wait, too. One to [`UnixAddr::Unnamed`](crate::net::UnixAddr::Unnamed), the address that those from a
+/// socket without a name have, goes where the socket is connected to.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, net::UnixDatagram, port};
+///
+/// let (ours, theirs) = UnixDatagram::pair()?;
+/// let port = port::datagrams(ours).start()?;
+/// theirs.send(b"hello").wait()?;
+/// let (from, bytes) = port.recv().wait()?.item().unwrap();
+/// port.send((from, bytes)).wait()?;
+/// assert_eq!(theirs.recv(&mut [0; 8]).wait()?.len, 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn datagrams<F: Family>(socket: Endpoint<F, Datagram>) -> Builder<Addressed<F>, Addressed<F>> {
     Builder::new(Datagrams::new(socket))
 }
 

@@ -1,15 +1,20 @@
 //! Many ports: the memory that each takes as it waits, and ten thousand that live at a time.
 
+use std::any::Any;
+use std::fmt::Debug;
 use std::io::Write;
 use std::os::unix::net::UnixStream as StdStream;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use twoply_core::Wait;
 use twoply_core::actor::{Builder, Process};
-use twoply_core::net::UnixStream;
-use twoply_core::port::{self, Event, Port};
-use twoply_tests::{Heap, Kind, Systems, run_process};
+use twoply_core::fs::OpenOptions;
+use twoply_core::net::{TcpListener, UdpSocket, UnixStream};
+use twoply_core::port::{self, Active, Event, FileRequest, Lines, Port, Tail};
+use twoply_core::process::{Command, Stdio};
+use twoply_tests::{Dir, Heap, Kind, Systems, run_process};
 
 #[global_allocator]
 static HEAP: Heap = Heap::new();
@@ -18,6 +23,9 @@ const PORTS: usize = 500;
 
 /// The bytes that a port which waits may take, as the documentation says.
 const EACH: usize = 2560;
+
+/// The bytes that one may take which has more than one descriptor or does more than one thing.
+const MORE: usize = 3072;
 
 /// The bytes for what the ports of a thread share: buffers of two threads, and room for a batch of events.
 const SHARED: usize = 512 << 10;
@@ -47,6 +55,110 @@ fn a_port_that_waits_has_no_buffer() {
     }
 }
 
+/// Starts a port of its kind, which has given an item and waits for the next one.
+type Started = fn(&Systems, &Dir) -> Box<dyn Any>;
+
+/// The kinds of ports, the number of them that is started, and the bytes that each may take as it waits, as
+/// the documentation says.
+const KINDS: [(&str, usize, usize, Started); 7] = [
+    ("lines", 200, EACH, |on, _| Box::new(start(on))),
+    ("datagrams", 200, EACH, start_udp),
+    ("connections", 200, EACH, start_accept),
+    ("ticks", 200, EACH, start_timer),
+    ("a file", 200, MORE, start_file),
+    ("a child", 30, MORE, start_child),
+    ("a log", 30, MORE, start_tail),
+];
+
+/// Starts a port, and receives its first item after what has it come.
+fn started<I, O>(
+    on: &Systems,
+    port: port::Builder<I, O>,
+    have_it_come: impl FnOnce(&Port<I, O>),
+) -> Port<I, O>
+where
+    I: Send + Debug + 'static,
+    O: Send + 'static,
+{
+    let port = port.on(on.here().backend()).start().unwrap();
+    have_it_come(&port);
+    let first = port.recv().wait().unwrap();
+    assert!(matches!(first, Event::Item(_)), "{first:?}");
+    port
+}
+
+fn start_udp(on: &Systems, _: &Dir) -> Box<dyn Any> {
+    let socket = UdpSocket::bind("127.0.0.1:0").wait().unwrap();
+    let itself = socket.local_addr().unwrap();
+    Box::new(started(on, port::udp(socket), |port| port.send((itself, vec![7; 100])).wait().unwrap()))
+}
+
+fn start_accept(on: &Systems, _: &Dir) -> Box<dyn Any> {
+    let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
+    let address = listener.local_addr().unwrap();
+    let connect = |_: &_| drop(std::net::TcpStream::connect(address).unwrap());
+    Box::new(started(on, port::accept(listener), connect))
+}
+
+fn start_timer(on: &Systems, _: &Dir) -> Box<dyn Any> {
+    let once = port::timer(Duration::from_millis(1)).active(Active::Once);
+    Box::new(started(on, once, |_| {}))
+}
+
+fn start_file(on: &Systems, dir: &Dir) -> Box<dyn Any> {
+    let file = OpenOptions::new().read(true).write(true).create(true).open(dir.join("file")).wait().unwrap();
+    let ask = |port: &Port<_, _>| port.send(FileRequest::Read { at: 0, len: 100 }).wait().unwrap();
+    Box::new(started(on, port::file(file), ask))
+}
+
+fn start_child(on: &Systems, _: &Dir) -> Box<dyn Any> {
+    let mut cat = Command::new("cat");
+    let cat = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let line = |port: &Port<_, _>| port.send("a line".to_owned()).wait().unwrap();
+    Box::new(started(on, port::child(cat), line))
+}
+
+fn start_tail(on: &Systems, dir: &Dir) -> Box<dyn Any> {
+    let log = dir.join("log");
+    if !log.exists() {
+        std::fs::write(&log, "a line\n").unwrap();
+    }
+    Box::new(started(on, port::tail_with(Tail::new(log).from_start(true), Lines::new()), |_| {}))
+}
+
+fn nap() {
+    std::thread::sleep(Duration::from_millis(1));
+}
+
+#[test]
+fn a_port_of_any_kind_waits_in_little_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for &kind in Kind::set("everywhere") {
+        Systems::check("a_port_of_any_kind_waits_in_little_memory", kind, |on| {
+            let dir = Dir::new();
+            for (name, count, most, start) in KINDS {
+                // None is dropped: what others give back meanwhile would count. A thread that has something
+                // to do for the first time gets what its ports share, and a port that has just given an item
+                // may have to look for another: so it need not hold for the first of them.
+                let mut ports = Vec::new();
+                let holds = (0..10).any(|_| {
+                    let before = HEAP.used();
+                    ports.extend((0..count).map(|_| start(on, &dir)));
+                    let takes_more = || HEAP.used().saturating_sub(before) > count * most;
+                    let waited = (0..100).take_while(|_| takes_more()).map(|_| nap()).count();
+                    waited < 100
+                });
+                assert!(holds, "a port of {name} takes more than {most} bytes");
+            }
+        });
+    }
+}
+
+/// Returns the number of threads of this process.
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
 /// The number of ports that live at a time; each has one descriptor.
 const LIVE: usize = 10_000;
 
@@ -69,8 +181,16 @@ fn ten_thousand_ports_live_at_a_time() {
                         let (one, other) = UnixStream::pair().unwrap();
                         [start(2 * number, one), start(2 * number + 1, other)]
                     };
-                    let ports: Vec<_> = (0..LIVE / 2).flat_map(pair).collect();
-                    // All are there before the first has anything to do.
+                    let first = pair(LIVE / 2);
+                    let before = threads();
+                    let make = || (0..LIVE / 2).flat_map(pair).collect::<Vec<_>>();
+                    let (ports, most) = HEAP.most_during(make);
+                    // All are there before the first has anything to do, and take no thread. A runtime may
+                    // start one of its own meanwhile.
+                    assert!(threads() < before + 8, "{} threads, and {before} before", threads());
+                    let each = most.saturating_sub(SHARED) / ports.len();
+                    assert!(each <= EACH, "{each} bytes a port, {most} in all");
+                    drop(first);
                     for (number, port) in ports.iter().enumerate() {
                         port.send(number.to_string()).wait().unwrap();
                     }

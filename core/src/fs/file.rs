@@ -279,6 +279,22 @@ impl File {
     /// # Errors
     /// [`NotSeekable`](io::ErrorKind::NotSeekable) for a file without positions,
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a position before the first byte.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::SeekFrom;
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-seek-{}", std::process::id()));
+    /// std::fs::write(&path, "hello")?;
+    /// let file = File::open(&path).wait()?;
+    /// assert_eq!(file.seek(SeekFrom::End(-2)).wait()?, 3);
+    /// let mut end = [0; 2];
+    /// file.read_exact(&mut end).wait()?;
+    /// assert_eq!(&end, b"lo");
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn seek(&self, to: SeekFrom) -> impl Future<Output = io::Result<u64>> + Send + Unpin + use<'_> {
         let mut turn = Turn::new(self, Way::Read);
         poll_fn(move |cx| {

@@ -119,18 +119,55 @@ impl<I: Send + 'static, O: Send + 'static> Builder<I, O> {
     /// Runs the port as one of a task of `backend`; of the calling task unless set. A port needs no stack, so
     /// where each task is a thread it runs on one that all ports share, and where the runtime has
     /// threads for I/O (`io_server` of its builder) on one of those.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Runtime, Wait, net::UnixStream, port};
+    ///
+    /// let runtime = Runtime::builder().build()?;
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let port = port::lines(ours).on(runtime.spawner().backend()).start()?;
+    /// theirs.write_all(b"hello\n").wait()?;
+    /// assert_eq!(port.recv().wait()?.item().as_deref(), Some("hello"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on(mut self, backend: &Arc<dyn Backend>) -> Builder<I, O> {
         self.backend = Some(Arc::clone(backend));
         self
     }
 
     /// Sets how many items the port gives before it is asked for more; all unless set.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, net::UnixStream, port::{self, Active, Event}};
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// theirs.write_all(b"1\n2\n3\n").wait()?;
+    /// let port = port::lines(ours).active(Active::N(2)).start()?;
+    /// assert_eq!(port.recv().wait()?.item().as_deref(), Some("1"));
+    /// assert_eq!(port.recv().wait()?.item().as_deref(), Some("2"));
+    /// assert!(matches!(port.recv().wait()?, Event::Passive));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn active(mut self, active: Active) -> Builder<I, O> {
         self.active = active;
         self
     }
 
     /// Sets the number of unwritten bytes from which on no item is encoded, at least one; 64 KiB unless set.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, net::UnixStream, port};
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// // One line at a time is encoded, however short.
+    /// let port = port::lines(ours).high_water(1).start()?;
+    /// port.send("hello".to_owned()).wait()?;
+    /// theirs.read_exact(&mut [0; 6]).wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn high_water(mut self, bytes: usize) -> Builder<I, O> {
         self.high_water = bytes.max(1);
         self

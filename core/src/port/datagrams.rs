@@ -1,60 +1,116 @@
 //! Datagrams as a port: an item is the address of the other side, and what is in the datagram.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::event::{During, PortError};
 use super::medium::{Input, Medium};
-use super::stream::{failed_writing, with_spare};
-use crate::net::UdpSocket;
+use super::stream::{KEPT, failed_writing, with_spare};
+use crate::event::reactor::{Address, UnixAddr};
+use crate::net::endpoint::{Datagram, Endpoint, Family};
 
-/// A UDP socket as a medium.
-pub(super) struct Datagrams {
-    socket: UdpSocket,
+/// A datagram as a port has it: the address that it comes from, or goes to, and the bytes in it.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, net::{UdpSocket, endpoint::Ip}, port::{self, Addressed}};
+///
+/// let socket = UdpSocket::bind("127.0.0.1:0").wait()?;
+/// let itself = socket.local_addr()?;
+/// let port = port::udp(socket).start()?;
+/// let datagram: Addressed<Ip> = (itself, b"hello".to_vec());
+/// port.send(datagram).wait()?;
+/// assert_eq!(port.recv().wait()?.item(), Some((itself, b"hello".to_vec())));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub type Addressed<F> = (<F as Family>::Address, Vec<u8>);
+
+/// A socket of datagrams as a medium.
+pub(super) struct Datagrams<F: Family> {
+    socket: Arc<Endpoint<F, Datagram>>,
     /// The datagrams that have not been sent.
-    unsent: VecDeque<(SocketAddr, Vec<u8>)>,
+    unsent: VecDeque<Addressed<F>>,
     /// The number of bytes in them, with something for each.
     unsent_bytes: usize,
+    /// The send that waits for room, and the number of bytes that its datagram counts for.
+    sending: Option<(Sending, usize)>,
     /// The errors of datagrams that could not be sent.
     errors: VecDeque<PortError>,
 }
 
+/// A datagram that is being sent.
+type Sending = Pin<Box<dyn Future<Output = io::Result<usize>> + Send>>;
+
 /// The number of bytes that an unsent datagram counts for beside its own: empty ones take memory, too.
 const EACH: usize = 64;
 
-impl Datagrams {
-    pub(super) fn new(socket: UdpSocket) -> Datagrams {
-        Datagrams { socket, unsent: VecDeque::new(), unsent_bytes: 0, errors: VecDeque::new() }
+impl<F: Family> Datagrams<F> {
+    pub(super) fn new(socket: Endpoint<F, Datagram>) -> Datagrams<F> {
+        Datagrams {
+            socket: Arc::new(socket),
+            unsent: VecDeque::new(),
+            unsent_bytes: 0,
+            sending: None,
+            errors: VecDeque::new(),
+        }
     }
 
-    fn poll_send(&self, cx: &mut Context<'_>, to: SocketAddr, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            match self.socket.try_send_to(bytes, to) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.socket.poll_writable(cx))?;
-                }
-                sent => return Poll::Ready(sent),
+    /// Sends a datagram, if there is room for it now; else notes that it is being sent.
+    fn send(&mut self, to: F::Address, bytes: Vec<u8>) -> io::Result<()> {
+        let sent = match has_no_name::<F>(&to) {
+            true => self.socket.try_send(&bytes),
+            false => self.socket.try_send_to(&bytes, to.clone()),
+        };
+        match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let (socket, counts) = (Arc::clone(&self.socket), bytes.len() + EACH);
+                let sending = async move {
+                    match has_no_name::<F>(&to) {
+                        true => socket.send(&bytes).await,
+                        false => socket.send_to(&bytes, to).await,
+                    }
+                };
+                self.sending = Some((Box::pin(sending), counts));
+                Ok(())
+            }
+            sent => {
+                self.unsent_bytes -= bytes.len() + EACH;
+                sent.map(drop)
             }
         }
     }
 }
 
-impl Medium for Datagrams {
-    type In = (SocketAddr, Vec<u8>);
-    type Out = (SocketAddr, Vec<u8>);
+/// Returns whether this is the address of a Unix socket that has none: then nothing can be sent there but by
+/// a socket that is connected to it.
+fn has_no_name<F: Family>(address: &F::Address) -> bool {
+    matches!(address.clone().into(), Address::Unix(UnixAddr::Unnamed))
+}
+
+impl<F: Family> Medium for Datagrams<F> {
+    type In = Addressed<F>;
+    type Out = Addressed<F>;
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Input<Self::In>> {
         if let Some(error) = self.errors.pop_front() {
             return Poll::Ready(Input::Error(error));
         }
         let received = with_spare(|buf| {
+            let buf = &mut buf[..KEPT];
             let received = ready!(self.socket.poll_recv_from(cx, buf));
-            Poll::Ready(received.map(|(received, from)| (from, buf[..received.len].to_vec())))
+            Poll::Ready(received.map(|(received, from)| (from, buf[..received.len].to_vec(), received.lost)))
         });
         Poll::Ready(match ready!(received) {
-            Ok(datagram) => Input::Item(datagram),
+            Ok((from, datagram, 0)) => Input::Item((from, datagram)),
+            Ok((_, _, lost)) => {
+                let message = format!("a datagram of {} bytes, where {KEPT} is the most", KEPT + lost);
+                let error = io::Error::new(io::ErrorKind::InvalidData, message);
+                Input::Error(PortError::Io { during: During::Read, error })
+            }
             Err(error) => {
                 // The network says this of a datagram that was sent before; it concerns no other.
                 let passes = matches!(
@@ -81,19 +137,29 @@ impl Medium for Datagrams {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PortError>> {
-        while let Some((to, bytes)) = self.unsent.front() {
+        loop {
+            let sent = match &mut self.sending {
+                Some((sending, counts)) => {
+                    let sent = ready!(sending.as_mut().poll(cx));
+                    self.unsent_bytes -= *counts;
+                    self.sending = None;
+                    sent.map(drop)
+                }
+                None => match self.unsent.pop_front() {
+                    Some((to, bytes)) => self.send(to, bytes),
+                    None => return Poll::Ready(Ok(())),
+                },
+            };
             // A datagram that cannot be sent says nothing of the next one.
-            if let Err(error) = ready!(self.poll_send(cx, *to, bytes)) {
+            if let Err(error) = sent {
                 self.errors.push_back(failed_writing(error));
             }
-            self.unsent_bytes -= bytes.len() + EACH;
-            self.unsent.pop_front();
         }
-        Poll::Ready(Ok(()))
     }
 
     fn poll_close(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), PortError>> {
-        Poll::Ready(Ok(()))
+        // After a close nobody takes anything out any more.
+        Poll::Ready(self.errors.pop_front().map_or(Ok(()), Err))
     }
 
     fn settle(&mut self) {

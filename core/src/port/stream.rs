@@ -23,7 +23,7 @@ use crate::actor::catch_panic::catch_panic;
 const READ: usize = 16 << 10;
 
 /// The size of the buffers that a thread keeps: the largest datagram fits in it.
-const KEPT: usize = 64 << 10;
+pub(super) const KEPT: usize = 64 << 10;
 
 /// The number of items that a decoder may make without using up a byte: far more than any that makes several
 /// of what it has read.
