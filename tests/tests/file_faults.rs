@@ -11,6 +11,7 @@ use std::time::Duration;
 use twoply_core::Wait;
 use twoply_core::channel::Source;
 use twoply_core::fs::{self, Engine, File, OpenOptions, PathError};
+use twoply_core::port::{self, FileAnswer, FileRequest};
 use twoply_core::strand::{self, ThreadStrand};
 use twoply_core::world::{FileCall, Files, World};
 use twoply_tests::{Dir, System, Systems, eventually, laws};
@@ -26,6 +27,7 @@ laws! {
         whole_files_are_moved_in_parts,
         a_world_that_panics_fails_the_call,
         real_devices_refuse,
+        a_port_gives_back_what_the_device_refuses,
     }
 }
 
@@ -431,5 +433,62 @@ fn real_devices_refuse(on: &Systems) {
         };
         system.spawn(work()).wait().unwrap();
         system.spawn_fn(move || work().wait()).wait().unwrap();
+    });
+}
+
+fn a_port_gives_back_what_the_device_refuses(on: &Systems) {
+    on_engines(on, |system| {
+        for waits in [false, true] {
+            let (device, dir) = (Device::default(), Dir::new());
+            device.set(|settings| settings.waits = waits);
+            let path = dir.join("file");
+            let port = port::file(device.open(&path)).on(system.backend()).start().unwrap();
+            let ask = |request: FileRequest| {
+                port.send(request).wait().unwrap();
+                port.recv().wait().unwrap().item().unwrap()
+            };
+            let write = |at, text: &str| FileRequest::Write { at, bytes: text.into() };
+            let content = || std::fs::read_to_string(&path).unwrap();
+            for (operation, request) in [
+                ("read", FileRequest::Read { at: 0, len: 4 }),
+                ("write", write(1, "XY")),
+                ("sync", FileRequest::Sync),
+                ("set the length of", FileRequest::SetLen(1)),
+                ("look at", FileRequest::Metadata),
+            ] {
+                for errno in [libc::EIO, libc::ENOSPC] {
+                    device.fail(operation, errno);
+                    let answer = ask(request.clone());
+                    let FileAnswer::Failed { request: back, error } = &answer else { panic!("{answer:?}") };
+                    assert_eq!(*back, request);
+                    assert_eq!(told(error), (operation, Some(path.clone()), Some(errno)));
+                }
+            }
+            // What is cut short and interrupted is no failure.
+            device.set(|settings| {
+                settings.most = Some(3);
+                settings.fails = vec![("write", 1, libc::EINTR), ("read", 1, libc::EINTR)];
+            });
+            let answer = ask(write(0, "0123456789"));
+            assert!(matches!(answer, FileAnswer::Written { at: 0, len: 10 }), "{answer:?}");
+            let answer = ask(FileRequest::Read { at: 1, len: 100 });
+            assert!(
+                matches!(&answer, FileAnswer::Read { at: 1, bytes } if bytes == b"123456789"),
+                "{answer:?}"
+            );
+            // Of what is too much, there is as much as there was room for; the next one finds its place.
+            device.set(|settings| (settings.most, settings.room) = (None, Some(12)));
+            let answer = ask(write(8, "abcdefgh"));
+            let FileAnswer::Failed { request, error } = &answer else { panic!("{answer:?}") };
+            assert_eq!((request, error.kind()), (&write(8, "abcdefgh"), ErrorKind::StorageFull));
+            assert_eq!(content(), "01234567abcd");
+            let answer = ask(write(2, "--"));
+            assert!(matches!(answer, FileAnswer::Written { at: 2, len: 2 }), "{answer:?}");
+            assert_eq!(content(), "01--4567abcd");
+            // A world that panics fails the request.
+            device.set(|settings| settings.panics = true);
+            assert!(matches!(ask(FileRequest::Sync), FileAnswer::Failed { .. }));
+            assert!(matches!(ask(FileRequest::Sync), FileAnswer::Synced));
+        }
     });
 }

@@ -20,6 +20,7 @@ use connection::{Request, Settings};
 use server::{Closer, Server, Starter};
 
 laws! {
+    mixed { clients_and_the_application_run_elsewhere }
     everywhere {
         answers_leave_in_the_order_of_the_requests,
         nobody_waits_for_the_answer_of_another_client,
@@ -136,6 +137,56 @@ fn answers_leave_in_the_order_of_the_requests(on: &Systems) {
     }
     drop(client);
     running.end(on);
+}
+
+fn clients_and_the_application_run_elsewhere(on: &Systems) {
+    const CLIENTS: usize = 8;
+    const EACH: usize = 25;
+    let running = Running::start(on, settings());
+    let address = running.address;
+    let Running { server, closer, .. } = running;
+    // It answers each second request before the one that came before it.
+    let application = on.there().spawn(async move {
+        let mut aside = None;
+        for _ in 0..CLIENTS * EACH {
+            let request = server.next().await.expect("the server runs");
+            let Some(before) = aside.replace(request) else { continue };
+            let request = aside.take().unwrap();
+            for request in [request, before] {
+                let path = request.path.clone();
+                assert!(request.reply("200 OK", path));
+            }
+        }
+        server
+    });
+    let clients = (0..CLIENTS).map(|client| {
+        on.there().spawn(async move {
+            let stream = twoply::net::TcpStream::connect(address).await.unwrap();
+            let request = |n| format!("GET /{client}/{n} HTTP/1.1\r\n\r\n");
+            let requests: String = (0..EACH).map(request).collect();
+            let write = async { stream.write_all(requests.as_bytes()).await.unwrap() };
+            let read = async {
+                let mut heard = String::new();
+                let mut buf = [0; 100];
+                while heard.matches("HTTP/1.1 200").count() < EACH
+                    || !heard.ends_with(&format!("/{}", EACH - 1))
+                {
+                    let len = stream.read(&mut buf).await.unwrap();
+                    assert!(len > 0, "the server waits for the next request");
+                    heard.push_str(std::str::from_utf8(&buf[..len]).unwrap());
+                }
+                heard
+            };
+            let ((), heard) = twoply::future::join((write, read)).await;
+            let bodies: Vec<_> =
+                heard.split("HTTP/1.1 200").skip(1).map(|it| it.rsplit('\n').next()).collect();
+            let expected: Vec<_> = (0..EACH).map(|n| format!("/{client}/{n}")).collect();
+            assert!(bodies.iter().map(|body| body.unwrap()).eq(expected.iter()), "{bodies:?}");
+        })
+    });
+    clients.collect::<Vec<_>>().into_iter().for_each(|client| client.wait().unwrap());
+    let server = application.wait().unwrap();
+    Running { server, closer, address }.end(on);
 }
 
 fn nobody_waits_for_the_answer_of_another_client(on: &Systems) {

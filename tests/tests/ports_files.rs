@@ -4,18 +4,21 @@
 mod told;
 
 use std::io::ErrorKind;
+use std::sync::mpsc;
 
 use told::{assert_closed, error, item, start};
 use twoply_core::Wait;
+use twoply_core::actor::Process;
 use twoply_core::fs::{self, File, OpenOptions};
-use twoply_core::port::{self, Active, During, FileAnswer, FileRequest, PortError};
-use twoply_tests::{Dir, Systems, laws};
+use twoply_core::port::{self, Active, During, Event, FileAnswer, FileRequest, PortError, PortRef};
+use twoply_tests::{Dir, Systems, builder, far, laws};
 
 laws! {
-    and_mixed {
+    on_all {
         requests_are_answered_in_order,
+        a_file_is_handed_over_with_requests_under_way,
     }
-    everywhere {
+    and_served {
         a_request_that_fails_is_given_back,
         answers_that_nobody_takes_hold_the_next_request_up,
         closing_carries_out_what_was_sent,
@@ -75,6 +78,45 @@ fn requests_are_answered_in_order(on: &Systems) {
     }
     assert!(matches!(item(&port), FileAnswer::Written { at: 0, len: 0 }));
     sending.wait().unwrap();
+}
+
+fn a_file_is_handed_over_with_requests_under_way(on: &Systems) {
+    const NUMBERS: u64 = 400;
+    let dir = Dir::new();
+    let (out, places) = mpsc::channel();
+    let (rest, give_over) = (out.clone(), NUMBERS / 4);
+    // Small mailboxes, so that answers wait for room as the port is handed over.
+    let second = far(on).capacity(4).spawn_fn(move |mut me: Process<Event<FileAnswer>>| {
+        while let Some(Event::Item(FileAnswer::Written { at, .. })) = me.receive().wait().message() {
+            rest.send(at).unwrap();
+        }
+    });
+    let (give, take) = mpsc::channel::<PortRef<FileAnswer, FileRequest>>();
+    let first = builder(on).capacity(4).spawn_fn(move |mut me: Process<Event<FileAnswer>>| {
+        let (port, second) = (take.recv().unwrap(), second.unwrap());
+        while let Some(Event::Item(FileAnswer::Written { at, .. })) = me.receive().wait().message() {
+            out.send(at).unwrap();
+            if at == 8 * give_over {
+                port.hand_over(&second, |event| event);
+            }
+        }
+    });
+    let port = port::file(new_file(&dir)).on(on.here().backend());
+    let port = port.into_mailbox(&first.unwrap(), |event| event).unwrap();
+    give.send(port.clone()).unwrap();
+    let sender = port.clone();
+    let sending = on.there().spawn(async move {
+        for n in 0..NUMBERS {
+            sender.send(write(n)).await.unwrap();
+        }
+        sender.finish();
+    });
+    let all: Vec<u64> = places.iter().collect();
+    assert!(all.iter().copied().eq((0..NUMBERS).map(|n| 8 * n)), "{} of {NUMBERS}", all.len());
+    sending.wait().unwrap();
+    assert!(port.ended().wait().is_normal());
+    let content = fs::read(dir.join("file")).wait().unwrap();
+    assert!(content.chunks(8).eq((0..NUMBERS).map(u64::to_le_bytes)), "{} bytes", content.len());
 }
 
 fn a_request_that_fails_is_given_back(on: &Systems) {

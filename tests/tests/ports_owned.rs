@@ -2,30 +2,39 @@
 //! outlives its owner.
 
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as StdStream;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use twoply_core::Wait;
 use twoply_core::actor::{self, Builder, ExitReason, Process, ProcessRef, Registry};
-use twoply_core::io::Pollable;
-use twoply_core::net::{TcpListener, UnixStream};
-use twoply_core::port::{self, Active, ChildItem, During, Event, PortError, PortRef};
+use twoply_core::backend::Backend;
+use twoply_core::channel;
+use twoply_core::fs::OpenOptions;
+use twoply_core::net::endpoint::{Accepted, Ip};
+use twoply_core::net::{TcpListener, UdpSocket, UnixStream};
+use twoply_core::port::{
+    self, Active, Addressed, ChildItem, During, Event, FileAnswer, FileRequest, Lines, PortError, PortRef,
+    Tail,
+};
 use twoply_core::process::{Command, Stdio};
-use twoply_core::signal::SignalKind;
-use twoply_tests::{OwnSignal, Systems, builder, eventually, far, laws, run_process, send_signal};
+use twoply_core::signal::{Received, SignalKind};
+use twoply_tests::{
+    Dir, OwnSignal, Resources, Systems, builder, children_of, eventually, far, laws, run_process, send_signal,
+};
 
 laws! {
-    and_mixed {
+    on_all {
         one_receive_waits_for_a_socket_a_child_a_timer_and_a_signal,
         a_port_is_handed_over_under_load_with_nothing_lost_or_reordered,
+        one_receive_waits_for_everything_and_its_end_leaves_nothing,
+        a_port_is_a_source_of_an_actor,
     }
-    everywhere {
+    and_served {
         a_port_closes_with_its_owner,
         a_dropped_port_closes_and_writes_what_it_can,
         a_port_that_is_received_from_moves_into_a_mailbox,
@@ -35,8 +44,6 @@ laws! {
         ports_are_in_dumps_and_tables,
         a_port_is_monitored_linked_and_found_by_name,
         a_function_that_panics_ends_the_port_and_nobody_else,
-        a_port_is_a_source_of_an_actor,
-        the_owner_is_told_of_a_descriptor_that_is_none,
         the_owner_of_a_listener_is_told_of_shortages_and_loses_nobody,
         the_owner_of_a_listener_is_told_of_its_end,
     }
@@ -46,36 +53,6 @@ laws! {
 fn pair() -> (UnixStream, StdStream) {
     let (ours, theirs) = StdStream::pair().unwrap();
     (UnixStream::from(ours), theirs)
-}
-
-/// Returns a descriptor that the system treats as one that is closed: it names a directory, and opens none.
-fn none() -> OwnedFd {
-    rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap()
-}
-
-fn the_owner_is_told_of_a_descriptor_that_is_none(on: &Systems) {
-    const CLOSED: Option<i32> = Some(rustix::io::Errno::BADF.raw_os_error());
-    assert_eq!(Pollable::new(none()).unwrap_err().raw_os_error(), CLOSED);
-    let read = async || UnixStream::from(StdStream::from(none())).read(&mut [0]).await;
-    assert_eq!(
-        on.here().spawn(async move { read().await }).wait().unwrap().unwrap_err().raw_os_error(),
-        CLOSED
-    );
-    let blocked = on.here().spawn_fn(|| UnixStream::from(StdStream::from(none())).read(&mut [0]).wait());
-    assert_eq!(blocked.wait().unwrap().unwrap_err().raw_os_error(), CLOSED);
-    let backend = on.here().backend().clone();
-    run_process(on.here(), Builder::new(), move |mut me: Process<Event<String>>| {
-        let stream = UnixStream::from(StdStream::from(none()));
-        let port = port::lines(stream).on(&backend).into_mailbox(&me.me(), |event| event).unwrap();
-        match me.receive().wait().message().unwrap() {
-            Event::Error(PortError::Io { during: During::Read, error }) => {
-                assert_eq!(error.raw_os_error(), CLOSED);
-            }
-            other => panic!("{other:?}"),
-        }
-        while !matches!(me.receive().wait().message().unwrap(), Event::Closed) {}
-        assert!(port.ended().wait().is_normal());
-    });
 }
 
 /// Returns the error of the system, if it is one of accepting.
@@ -177,6 +154,113 @@ fn one_receive_waits_for_a_socket_a_child_a_timer_and_a_signal(on: &Systems) {
     let mut all = String::new();
     theirs.read_to_string(&mut all).unwrap();
     assert_eq!(all, "answer to a question\n");
+}
+
+/// A message of a process to which everything comes.
+enum Any {
+    Net(Event<String>),
+    Accept(Event<Accepted<Ip>>),
+    Udp(Event<Addressed<Ip>>),
+    Child(Event<ChildItem<String>>),
+    Tail(Event<String>),
+    File(Event<FileAnswer>),
+    Tick(Event<Instant>),
+    Signal(Event<Received>),
+    Channel(Event<u32>),
+    Plain,
+}
+
+impl Any {
+    /// Returns what has come, if it is an item.
+    fn name(&self) -> Option<&'static str> {
+        match self {
+            Any::Net(Event::Item(line)) if line == "a line" => Some("a socket"),
+            Any::Accept(Event::Item(_)) => Some("a listener"),
+            Any::Udp(Event::Item((_, bytes))) if bytes == b"a datagram" => Some("datagrams"),
+            Any::Child(Event::Item(ChildItem::Stdout(line))) if line == "a question" => Some("a child"),
+            Any::Tail(Event::Item(line)) if line == "an entry" => Some("a log"),
+            Any::File(Event::Item(FileAnswer::Synced)) => Some("a file"),
+            Any::Tick(Event::Item(_)) => Some("a timer"),
+            Any::Signal(Event::Item(_)) => Some("a signal"),
+            Any::Channel(Event::Item(7)) => Some("a channel"),
+            Any::Plain => Some("a sender"),
+            _ => None,
+        }
+    }
+}
+
+/// Has one process wait for everything at a time, until all has come, and kills it as it waits.
+fn wait_for_everything(on: &Systems, own: &OwnSignal, dir: &Dir) {
+    const SOURCES: usize = 10;
+    let (ours, mut theirs) = pair();
+    let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").wait().unwrap();
+    let (listens, receives) = (listener.local_addr().unwrap(), socket.local_addr().unwrap());
+    let (numbers, receiver) = channel::bounded(1);
+    let (log, file) = (dir.join("log"), dir.join("file"));
+    let kind = SignalKind::from_raw(own.number());
+    let (heard, names) = mpsc::channel();
+    let (here, there) = (on.here().backend().clone(), on.there().backend().clone());
+    let open_file = OpenOptions::new().read(true).write(true).create(true).open(&file).wait().unwrap();
+    let owner = builder(on).spawn_fn(move |mut me: Process<Any>| {
+        let own = me.me();
+        let follow = port::tail_with(Tail::new(log).from_start(true), Lines::new());
+        let mut cat = Command::new("cat");
+        let cat = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        port::lines(ours).on(&here).into_mailbox(&own, Any::Net).unwrap();
+        port::accept(listener).on(&there).into_mailbox(&own, Any::Accept).unwrap();
+        port::udp(socket).on(&here).into_mailbox(&own, Any::Udp).unwrap();
+        let cat = port::child(cat).on(&there).into_mailbox(&own, Any::Child).unwrap();
+        follow.on(&here).into_mailbox(&own, Any::Tail).unwrap();
+        let file = port::file(open_file).on(&there).into_mailbox(&own, Any::File).unwrap();
+        port::timer(Duration::from_millis(5)).on(&here).into_mailbox(&own, Any::Tick).unwrap();
+        port::signals([kind]).unwrap().on(&there).into_mailbox(&own, Any::Signal).unwrap();
+        port::source(receiver).on(&here).into_mailbox(&own, Any::Channel).unwrap();
+        cat.send("a question".to_owned()).wait().unwrap();
+        file.send(FileRequest::Sync).wait().unwrap();
+        heard.send("that it may begin").unwrap();
+        loop {
+            let message = me.receive().wait().message().unwrap();
+            heard.send(message.name().expect("nothing closes and nothing fails")).unwrap();
+        }
+    });
+    let owner = owner.unwrap();
+    assert_eq!(names.recv().unwrap(), "that it may begin");
+    theirs.write_all(b"a line\n").unwrap();
+    let _client = std::net::TcpStream::connect(listens).unwrap();
+    let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    sender.send_to(b"a datagram", receives).unwrap();
+    std::fs::write(dir.join("log"), "an entry\n").unwrap();
+    own.send();
+    numbers.send(7).wait().unwrap();
+    owner.send(Any::Plain).wait().unwrap();
+    let mut missing: Vec<&str> = Vec::new();
+    while missing.len() < SOURCES {
+        let name = names.recv().unwrap();
+        if !missing.contains(&name) {
+            missing.push(name);
+        }
+    }
+    owner.exit(ExitReason::Kill);
+    assert_eq!(owner.ended().wait(), ExitReason::Killed);
+    assert_eq!(theirs.read(&mut [0]).unwrap(), 0);
+    while numbers.send(7).wait().is_ok() {}
+    std::fs::remove_file(dir.join("log")).unwrap();
+}
+
+fn one_receive_waits_for_everything_and_its_end_leaves_nothing(on: &Systems) {
+    on.alone(|| {
+        let (own, dir) = (OwnSignal::new(), Dir::new());
+        // What a runtime keeps for the next time is there after the first.
+        wait_for_everything(on, &own, &dir);
+        eventually("the child has gone", || children_of(std::process::id()).is_empty());
+        let before = Resources::now();
+        for _ in 0..3 {
+            wait_for_everything(on, &own, &dir);
+        }
+        before.assert_descriptors_restored();
+        eventually("the children have gone", || children_of(std::process::id()).is_empty());
+    });
 }
 
 /// Passes numbers on, in order, until the port goes to somebody else: then `next` has it.
@@ -458,7 +542,7 @@ fn a_function_that_panics_ends_the_port_and_nobody_else(on: &Systems) {
 }
 
 /// Counts the lines of a port that is attached to it.
-struct Counter(mpsc::Sender<String>);
+struct Counter(mpsc::Sender<String>, Arc<dyn Backend>);
 
 impl actor::Actor for Counter {
     type Message = Event<String>;
@@ -479,7 +563,7 @@ impl actor::Actor for Counter {
     async fn started(&mut self, cx: &mut actor::Context<Counter>) -> Result<(), Self::Error> {
         let (ours, mut theirs) = pair();
         theirs.write_all(b"1\n2\n").unwrap();
-        let port = port::lines(ours).active(Active::Always).start().unwrap();
+        let port = port::lines(ours).on(&self.1).active(Active::Always).start().unwrap();
         cx.attach(port, |event| event);
         Ok(())
     }
@@ -487,7 +571,8 @@ impl actor::Actor for Counter {
 
 fn a_port_is_a_source_of_an_actor(on: &Systems) {
     let (lines, got) = mpsc::channel();
-    let counter = builder(on).spawn_actor(Counter(lines)).unwrap();
+    let counter = Counter(lines, on.there().backend().clone());
+    let counter = builder(on).spawn_actor(counter).unwrap();
     assert!(counter.ended().wait().is_normal());
     assert_eq!(got.iter().collect::<Vec<_>>(), ["1", "2"]);
 }
