@@ -171,6 +171,33 @@ impl TcpStream {
     pub fn set_urgent_inline(&self, inline: bool) -> io::Result<()> {
         self.set_option(SocketOption::UrgentInline(inline))
     }
+
+    /// Sets how many bytes have to be there before a reader is woken (`SO_RCVLOWAT`), 1 at first; the end of
+    /// the stream wakes it in any case, and so does a full buffer of the system's. What
+    /// [`try_read`](TcpStream::try_read) takes does not depend on it. Setting a number of bytes that are
+    /// there already wakes who waits.
+    ///
+    /// So who looks at the stream now and then by itself, as a reader of many small messages may do, is not
+    /// woken by each of them, which costs the sender time as well.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}, time::timeout};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// let (server, _) = listener.accept().wait()?;
+    /// client.set_recv_low_water(8)?;
+    /// server.write_all(b"few").wait()?;
+    /// assert!(timeout(Duration::from_millis(10), client.readable()).wait().is_err());
+    /// assert_eq!(client.try_read(&mut [0; 2])?, 2);
+    /// client.set_recv_low_water(1)?;
+    /// client.readable().wait()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_recv_low_water(&self, bytes: u32) -> io::Result<()> {
+        self.set_option(SocketOption::ReceiveLowWater(bytes))
+    }
 }
 
 /// Options of packets, of TCP and UDP. All of them fail with the operating system's error.

@@ -33,6 +33,8 @@ pub enum SocketOption {
     FastOpenQueue(u32),
     /// True leaves urgent data among the other data.
     UrgentInline(bool),
+    /// The bytes that have to be there before a reader is woken.
+    ReceiveLowWater(u32),
     /// The interface of the network that all packets go through; `None`: any.
     Device(Option<String>),
     /// True allows datagrams to everybody.
@@ -97,6 +99,8 @@ pub struct SocketOptions {
     pub user_timeout: Option<Duration>,
     /// The value of [`SocketOption::UrgentInline`].
     pub urgent_inline: bool,
+    /// The value of [`SocketOption::ReceiveLowWater`].
+    pub recv_low_water: u32,
     /// The value of [`SocketOption::Device`].
     pub device: Option<String>,
     /// The value of [`SocketOption::Broadcast`].
@@ -133,6 +137,7 @@ impl Default for SocketOptions {
             keepalive_probes: 9,
             user_timeout: None,
             urgent_inline: false,
+            recv_low_water: 1,
             device: None,
             broadcast: false,
             multicast_loop_v4: true,
@@ -163,6 +168,7 @@ impl SocketOptions {
             SocketOption::KeepAliveProbes(probes) => self.keepalive_probes = probes,
             SocketOption::UserTimeout(time) => self.user_timeout = time,
             SocketOption::UrgentInline(inline) => self.urgent_inline = inline,
+            SocketOption::ReceiveLowWater(bytes) => self.recv_low_water = bytes,
             SocketOption::Device(device) => self.device = device,
             SocketOption::Broadcast(allowed) => self.broadcast = allowed,
             SocketOption::MulticastLoopV4(back) => self.multicast_loop_v4 = back,

@@ -29,10 +29,11 @@ pub(in crate::net) fn set_option(io: &IoHandle, option: SocketOption) -> io::Res
         SocketOption::KeepAliveInterval(interval) => Ok(sockopt::set_tcp_keepintvl(fd, interval)?),
         SocketOption::KeepAliveProbes(probes) => Ok(sockopt::set_tcp_keepcnt(fd, probes)?),
         SocketOption::UserTimeout(time) => socket.set_tcp_user_timeout(time),
-        SocketOption::FastOpenConnect(on) => set_tcp(fd, libc::TCP_FASTOPEN_CONNECT, on.into()),
-        SocketOption::FastOpenQueue(most) => {
-            set_tcp(fd, libc::TCP_FASTOPEN, most.try_into().unwrap_or(libc::c_int::MAX))
+        SocketOption::FastOpenConnect(on) => {
+            set_number(fd, (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT), on.into())
         }
+        SocketOption::FastOpenQueue(most) => set_number(fd, (libc::IPPROTO_TCP, libc::TCP_FASTOPEN), most),
+        SocketOption::ReceiveLowWater(bytes) => set_number(fd, (libc::SOL_SOCKET, libc::SO_RCVLOWAT), bytes),
         SocketOption::UrgentInline(inline) => socket.set_out_of_band_inline(inline),
         SocketOption::Device(device) => socket.bind_device(device.as_ref().map(String::as_bytes)),
         SocketOption::Broadcast(allowed) => socket.set_broadcast(allowed),
@@ -51,13 +52,14 @@ pub(in crate::net) fn set_option(io: &IoHandle, option: SocketOption) -> io::Res
     }
 }
 
-/// Sets an option of TCP that is a number and that the libraries do not know.
-fn set_tcp(fd: &OwnedFd, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+/// Sets an option that is a number and that the libraries do not know.
+fn set_number(fd: &OwnedFd, (level, option): (libc::c_int, libc::c_int), value: u32) -> io::Result<()> {
+    let value = libc::c_int::try_from(value).unwrap_or(libc::c_int::MAX);
     // SAFETY: the descriptor is open, it is borrowed. The value is readable memory of the size that is passed
     // with it.
     let returned = unsafe {
         let len = size_of::<libc::c_int>() as libc::socklen_t;
-        libc::setsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, option, (&raw const value).cast(), len)
+        libc::setsockopt(fd.as_raw_fd(), level, option, (&raw const value).cast(), len)
     };
     if returned == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
