@@ -2,12 +2,14 @@
 
 mod inbound;
 mod links;
+mod pace;
 mod questions;
 mod spawns;
 mod tasks;
 mod there;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use twoply_core::actor::remote::{self, By, Node as NodeRow, Signal};
@@ -21,7 +23,7 @@ use crate::reason;
 use crate::stream::Stream;
 use crate::waiting::Waiting;
 use crate::wire::{
-    self, Control, Decoder, EncodeError, Flags, Peer, Reference, Scratch, Target, ToTerm, write_frame,
+    self, Control, Decoder, EncodeError, Flags, Kept, Peer, Reference, Scratch, Target, ToTerm, write_frame,
 };
 
 use self::links::Links;
@@ -42,8 +44,12 @@ pub(crate) struct Connection {
     pub(crate) row: NodeRow,
     stream: Stream,
     pub(crate) outbox: Outbox,
+    /// Counts what the writer writes; a hint for the reader.
+    writes: AtomicU64,
     /// The messages of the peer's that wait beside full mailboxes.
     pub(crate) waiting: Arc<Waiting>,
+    /// The memory of big messages of the peer's.
+    kept: Arc<Kept>,
     tables: Mutex<Tables>,
     /// Is cancelled when the connection is to end.
     stopped: CancellationToken,
@@ -125,9 +131,11 @@ impl Connection {
             row: shared.nodes.node(&peer.name, peer.creation),
             shared: Arc::clone(shared),
             outbox: Outbox::new(peer.agreed.contains(Flags::FRAGMENTS)),
+            writes: AtomicU64::new(0),
             peer,
             stream,
             waiting: Waiting::new(shared.settings.limits.waiting),
+            kept: Arc::default(),
             tables: Mutex::default(),
             stopped: CancellationToken::new(),
             over: CancellationToken::new(),
@@ -201,6 +209,10 @@ impl Connection {
 
     /// Sends a message to a process of the peer's.
     pub(crate) fn send(&self, to: &Target, payload: &dyn ToTerm, urgent: bool) -> Result<(), SendError> {
+        // Before the message is written into memory that it would have to give back.
+        if self.outbox.is_full() {
+            return Err(SendError::Full);
+        }
         let urgent = urgent && self.peer.agreed.contains(Flags::ALTACT_SIG);
         let from = match to {
             Target::Pid(_) if !urgent => None,

@@ -245,6 +245,12 @@ impl Outbox {
         self.filled.notify_one();
     }
 
+    /// Returns true if a message would be refused now.
+    pub(crate) fn is_full(&self) -> bool {
+        let state = self.state();
+        !state.closed && state.len() >= FULL
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.state().closed
     }

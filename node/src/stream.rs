@@ -52,6 +52,22 @@ impl Stream {
         }
     }
 
+    /// Reads what is there, of a plain stream.
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.try_read(buffer),
+            Stream::Tls(_) => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Has a reader be woken once so many bytes are there. Returns false where that cannot be said.
+    pub(crate) fn wake_at(&self, bytes: u32) -> bool {
+        match self {
+            Stream::Plain(stream) => stream.set_recv_low_water(bytes).is_ok(),
+            Stream::Tls(_) => false,
+        }
+    }
+
     /// Writes all bytes. After a future that was dropped nothing more can be written.
     pub(crate) async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
         match self {

@@ -12,6 +12,7 @@
 //! | `term`, `atom` | terms as values                                                           |
 //! | `packet`, `frame` | a stream in packets; frames with their atom cache and fragments        |
 //! | `control`, `flags` | what processes do to each other; what nodes can do                    |
+//! | `kept` | the memory of big messages, which is used again                                  |
 //! | `handshake`, `epmd` | how nodes meet                                                       |
 
 mod atom;
@@ -24,6 +25,7 @@ mod error;
 mod flags;
 mod frame;
 mod handshake;
+mod kept;
 mod packet;
 #[cfg(feature = "serde")]
 mod plain;
@@ -49,6 +51,7 @@ pub(crate) use self::handshake::check_peer_name;
 pub use self::handshake::{
     Acceptor, Asked, Connector, HandshakeError, NameError, Own, Peer, Progress, Status, split_name,
 };
+pub(crate) use self::kept::Kept;
 pub use self::packet::Packets;
 #[cfg(feature = "serde")]
 pub use self::plain::Plain;

@@ -3,12 +3,15 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use twoply_core::future;
 use twoply_core::sync::CancellationToken;
-use twoply_core::time::{timeout, timeout_at};
+use twoply_core::time::{sleep, timeout, timeout_at};
 
 use super::Connection;
+use super::pace::{NAP, Pace};
 use crate::node::Settings;
 use crate::outbox::Taken;
 use crate::wire::{Inbound, Packets};
@@ -16,6 +19,8 @@ use crate::wire::{Inbound, Packets};
 /// The bytes that are read at a time, and those of a peer that sends as many.
 const READ: usize = 16 << 10;
 const MAX_READ: usize = 128 << 10;
+/// The bytes of a message that its receiver sees before more is read.
+const BIG: usize = 64 << 10;
 /// The time that a peer of which nothing was heard gets beyond that.
 const GRACE: Duration = Duration::from_millis(100);
 /// The parts of a tick time, after each of which something must have been written.
@@ -62,14 +67,16 @@ impl Connection {
     async fn try_read(self: &Arc<Self>, rest: Vec<u8>) -> Result<(), String> {
         let Settings { limits, tick_time, .. } = self.shared.settings;
         let mut packets = Packets::frames(limits.frame);
-        let mut inbound = Inbound::new(self.peer.agreed, limits);
+        let mut inbound = Inbound::keeping(self.peer.agreed, limits, Arc::clone(&self.kept));
         let mut buffer = rest;
         let (mut len, mut size) = (buffer.len(), READ);
         // Only a whole frame is a sign of life, or a peer could keep a connection for ever with a byte at a
         // time.
         let mut heard = Instant::now();
         let mut grace = Some(GRACE);
+        let mut pace = Pace::new();
         loop {
+            let mut big = false;
             let mut bytes = &buffer[..len];
             while let Some(frame) = packets.next(&mut bytes).map_err(|error| error.to_string())? {
                 (heard, grace) = (Instant::now(), Some(GRACE));
@@ -77,6 +84,7 @@ impl Connection {
                     continue;
                 }
                 if let Some(message) = inbound.frame(frame).map_err(|error| error.to_string())? {
+                    big |= message.payload_len() > BIG;
                     // The program's types read the term: that is code of the program's.
                     if catch_unwind(AssertUnwindSafe(|| self.receive(&message))).is_err() {
                         self.shared.undecodable();
@@ -88,7 +96,12 @@ impl Connection {
                     heard = Instant::now();
                 }
             }
-            size = if len == size {
+            if big {
+                // Its memory is used again where its receiver is done with it by now.
+                future::yield_now().await;
+            }
+            let is_full = len == size;
+            size = if is_full {
                 MAX_READ.min(2 * size)
             } else if len < size / 4 {
                 READ
@@ -97,6 +110,17 @@ impl Connection {
             };
             if buffer.len() != size {
                 buffer = vec![0; size];
+            }
+            // Behind a read that has filled its buffer there is more already.
+            if !is_full && pace.naps(len, self.writes.load(Relaxed), &self.stream) {
+                if unless_stopped(&self.stopped, sleep(NAP)).await.is_none() {
+                    return Ok(());
+                }
+                if let Ok(more @ 1..) = self.stream.try_read(&mut buffer) {
+                    len = more;
+                    continue;
+                }
+                pace.wake(&self.stream);
             }
             let read = timeout_at(heard + tick_time, self.stream.read(&mut buffer));
             len = match unless_stopped(&self.stopped, read).await {
@@ -146,6 +170,7 @@ impl Connection {
         loop {
             if swept.elapsed() >= interval {
                 self.forget_given_up();
+                self.kept.sweep();
                 swept = Instant::now();
             }
             let filled = match taken {
@@ -159,6 +184,7 @@ impl Connection {
                 // A connection that is idle keeps no memory for what it may have to write.
                 bytes = TICK.to_vec();
             }
+            self.writes.fetch_add(1, Relaxed);
             if self.write_all(&bytes).await.is_err() || filled.is_none() || taken == Taken::Last {
                 return self.stop("it does not take what is written");
             }

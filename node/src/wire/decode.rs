@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::atom::Atom;
 use super::error::{DecodeError, Why};
+use super::kept::Whole;
 use super::tag;
 use super::term::Term;
 
@@ -41,7 +42,7 @@ pub struct Decoder<'a> {
     /// The atoms that the frame's header tells.
     atoms: &'a [Atom],
     /// The frame that `bytes` are a part of, for binaries to keep.
-    frame: Option<&'a Arc<Vec<u8>>>,
+    frame: Option<&'a Arc<Whole>>,
     /// The bytes of memory that may still be built.
     budget: usize,
     /// The containers that have been opened and not closed.
@@ -150,7 +151,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// As [`Decoder::new`], for a part of a frame with these atoms.
-    pub(crate) fn with(bytes: &'a [u8], atoms: &'a [Atom], frame: Option<&'a Arc<Vec<u8>>>) -> Decoder<'a> {
+    pub(crate) fn with(bytes: &'a [u8], atoms: &'a [Atom], frame: Option<&'a Arc<Whole>>) -> Decoder<'a> {
         let budget = bytes.len().saturating_mul(BUDGET_PER_BYTE).saturating_add(FREE_BUDGET);
         Decoder { bytes, atoms, frame, budget: budget.min(MAX_BUDGET), depth: 0, context: None }
     }

@@ -14,6 +14,7 @@ use super::decode::Decoder;
 use super::encode::Encoder;
 use super::error::{DecodeError, EncodeError, Why};
 use super::flags::Flags;
+use super::kept::{Kept, Whole};
 use super::tag;
 
 pub(crate) use self::fragments::{FRAME_HEAD, write_fragment};
@@ -88,7 +89,7 @@ pub enum FrameError {
 #[derive(Debug)]
 pub struct Message {
     /// The frame, or all fragments of it.
-    bytes: Arc<Vec<u8>>,
+    bytes: Arc<Whole>,
     /// The place where the payload begins, behind its version if it has one.
     payload: usize,
     /// The atoms that the header tells.
@@ -119,6 +120,10 @@ impl Message {
     }
 }
 
+/// The multiple of its first fragment for which a message takes memory before it is there, so that it is not
+/// moved with each fragment. What a peer promises beyond that counts nothing.
+const GROWS: usize = 16;
+
 /// The state of the frames that a peer has sent.
 #[derive(Debug)]
 pub struct Inbound {
@@ -126,14 +131,21 @@ pub struct Inbound {
     headers: bool,
     cache: AtomCache,
     fragments: Fragments,
+    /// The memory of messages in fragments.
+    kept: Arc<Kept>,
     limits: Limits,
 }
 
 impl Inbound {
     /// Begins with a connection on which these flags have been agreed.
     pub fn new(agreed: Flags, limits: Limits) -> Inbound {
+        Inbound::keeping(agreed, limits, Arc::default())
+    }
+
+    /// As [`Inbound::new`], with the memory of earlier messages.
+    pub(crate) fn keeping(agreed: Flags, limits: Limits, kept: Arc<Kept>) -> Inbound {
         let headers = agreed.contains(Flags::DIST_HDR_ATOM_CACHE);
-        Inbound { headers, cache: AtomCache::default(), fragments: Fragments::default(), limits }
+        Inbound { headers, cache: AtomCache::default(), fragments: Fragments::default(), kept, limits }
     }
 
     /// Takes a frame, which is not empty, and returns the message that is whole by it.
@@ -143,14 +155,14 @@ impl Inbound {
     pub fn frame(&mut self, frame: Vec<u8>) -> Result<Option<Message>, FrameError> {
         match *frame {
             [tag::PASS_THROUGH, tag::VERSION, ..] if !self.headers => {
-                self.message(frame, 2, Vec::new(), true).map(Some)
+                self.message(frame.into(), 2, Vec::new(), true).map(Some)
             }
             [tag::VERSION, tag::DIST_HEADER, ..] if self.headers => {
                 let (atoms, start) = self.cache.header(&frame, 2)?;
-                self.message(frame, start, atoms, false).map(Some)
+                self.message(frame.into(), start, atoms, false).map(Some)
             }
             [tag::VERSION, kind @ (tag::FIRST_FRAGMENT | tag::FRAGMENT), ..] if self.headers => {
-                self.fragment(frame, kind == tag::FIRST_FRAGMENT)
+                self.fragment(&frame, kind == tag::FIRST_FRAGMENT)
             }
             [first, ..] => Err(FrameError::Kind(first)),
             [] => Err(FrameError::Header),
@@ -158,19 +170,25 @@ impl Inbound {
     }
 
     /// Takes a fragment: two numbers of eight bytes, and in the first one a header.
-    fn fragment(&mut self, mut frame: Vec<u8>, first: bool) -> Result<Option<Message>, FrameError> {
+    fn fragment(&mut self, frame: &[u8], first: bool) -> Result<Option<Message>, FrameError> {
         let (numbers, _) = frame[2..].split_first_chunk::<16>().ok_or(FrameError::Header)?;
         let number =
             |at: usize| numbers[at..at + 8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
         let (sequence, left) = (number(0), number(8));
         let whole = if first {
-            let (atoms, start) = self.cache.header(&frame, 18)?;
-            frame.drain(..start);
-            self.fragments.begin(sequence, left, Sequence { atoms, bytes: frame }, &self.limits)?
+            let (atoms, start) = self.cache.header(frame, 18)?;
+            // As many as that, if all are as long as the first one.
+            let len = usize::try_from(left).unwrap_or(usize::MAX).saturating_mul(frame.len() - start);
+            let mut bytes = self.kept.take(len);
+            bytes.reserve(len.min(GROWS * (frame.len() - start)));
+            bytes.extend_from_slice(&frame[start..]);
+            self.fragments.begin(sequence, left, Sequence { atoms, bytes }, &self.limits)?
         } else {
             self.fragments.add(sequence, left, &frame[18..], &self.limits)?
         };
-        let whole = whole.map(|Sequence { bytes, atoms }| self.message(bytes, 0, atoms, false));
+        let whole = whole.map(|Sequence { bytes, atoms }| {
+            self.message(Whole::lent(bytes, Arc::downgrade(&self.kept)), 0, atoms, false)
+        });
         whole.transpose()
     }
 
@@ -182,7 +200,7 @@ impl Inbound {
     /// Reads the control message at `start`. Where there are no headers, a payload has a version of its own.
     fn message(
         &self,
-        bytes: Vec<u8>,
+        bytes: Whole,
         start: usize,
         atoms: Vec<Atom>,
         versions: bool,

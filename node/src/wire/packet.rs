@@ -27,8 +27,8 @@ pub struct Packets {
     limit: usize,
 }
 
-/// The bytes for which a packet takes memory before they are there.
-const FIRST_ROOM: usize = 64 << 10;
+/// The bytes for which a packet takes memory before they are there: those of a fragment, with its header.
+const FIRST_ROOM: usize = 65 << 10;
 /// The bytes that a message of the handshake may have.
 const MAX_HANDSHAKE: usize = 1 << 10;
 

@@ -10,6 +10,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::atom::Atom;
+use super::kept::Whole;
 use super::short::{Room, Short};
 
 use self::walk::{Event, walk};
@@ -152,7 +153,7 @@ enum Bytes {
     Short(Short),
     /// The part `start..end` of a frame, or of bytes of its own.
     Part {
-        bytes: Arc<Vec<u8>>,
+        bytes: Arc<Whole>,
         start: u32,
         end: u32,
     },
@@ -160,7 +161,7 @@ enum Bytes {
 
 impl Binary {
     /// Returns the bytes `start..end` of a frame, which is shorter than 4 GiB.
-    pub(crate) fn of_frame(bytes: &Arc<Vec<u8>>, start: u32, end: u32) -> Binary {
+    pub(crate) fn of_frame(bytes: &Arc<Whole>, start: u32, end: u32) -> Binary {
         debug_assert!(start <= end && end as usize <= bytes.len());
         Binary(Bytes::Part { bytes: Arc::clone(bytes), start, end })
     }
@@ -188,7 +189,7 @@ impl From<Vec<u8>> for Binary {
         let end = u32::try_from(bytes.len()).expect("a binary is shorter than 4 GiB");
         Binary(match Short::new(&bytes) {
             Some(short) => Bytes::Short(short),
-            None => Bytes::Part { bytes: Arc::new(bytes), start: 0, end },
+            None => Bytes::Part { bytes: Arc::new(Whole::from(bytes)), start: 0, end },
         })
     }
 }
