@@ -19,6 +19,14 @@ use self::functions::{
     a_process_is_monitored_from_its_first_moment, erlang_calls_functions_of_ours,
     erlang_starts_processes_of_ours, we_call_functions_of_erlang,
 };
+use self::hostile::{
+    a_link_that_crosses_an_unlink_is_none, a_node_that_comes_again_ends_its_old_connection,
+    a_peer_that_reads_slowly_holds_up_who_sends_to_it, a_peer_that_sends_no_whole_frame_is_given_up,
+    a_process_that_does_not_keep_up_stops_its_own_peer_alone,
+    a_silent_peer_is_given_up_and_one_that_ticks_is_not, a_stream_of_small_messages_may_pause_at_any_time,
+    strangers_are_refused_and_leave_nothing, what_a_peer_invents_is_forgotten,
+    what_breaks_the_protocol_ends_the_connection_and_nothing_else,
+};
 use self::questions::{a_gen_server_is_asked_by_its_reference, processes_go_out_and_come_back};
 use self::relations::{
     a_question_is_answered_as_by_gen_server, erlang_asks_as_it_asks_a_gen_server, links_end_both_sides,
@@ -31,15 +39,22 @@ mod certificates;
 #[allow(dead_code, reason = "not all of them are repeated here")]
 #[path = "../../tests/tests/node_rpc/functions.rs"]
 mod functions;
+#[path = "../../tests/tests/node_faults/hostile.rs"]
+mod hostile;
 #[allow(dead_code, reason = "not all of them are repeated here")]
 #[path = "../../tests/tests/node_ask/questions.rs"]
 mod questions;
+#[path = "support/reach.rs"]
+mod reach;
 #[allow(dead_code, reason = "not all of them are repeated here")]
 #[path = "../../tests/tests/node/relations.rs"]
 mod relations;
 #[allow(dead_code, reason = "not all of them are repeated here")]
 #[path = "../../tests/tests/node_pg/scopes.rs"]
 mod scopes;
+#[allow(dead_code, reason = "not all of them are repeated here")]
+#[path = "../../tests/tests/node_faults/scripted.rs"]
+mod scripted;
 
 // What holds without TLS holds inside of it. Those that have a connection end are on two systems.
 laws! {
@@ -47,6 +62,14 @@ laws! {
         links_end_both_sides,
         the_end_of_a_connection_is_told_once,
         erlang_and_this_node_know_each_others_members,
+        what_breaks_the_protocol_ends_the_connection_and_nothing_else,
+        a_node_that_comes_again_ends_its_old_connection,
+        what_a_peer_invents_is_forgotten,
+        a_link_that_crosses_an_unlink_is_none,
+        a_peer_that_reads_slowly_holds_up_who_sends_to_it,
+        a_process_that_does_not_keep_up_stops_its_own_peer_alone,
+        a_peer_that_sends_no_whole_frame_is_given_up,
+        a_stream_of_small_messages_may_pause_at_any_time,
     }
     native {
         messages_go_both_ways,
@@ -61,6 +84,8 @@ laws! {
         erlang_starts_processes_of_ours,
         a_process_is_linked_from_its_first_moment,
         a_process_is_monitored_from_its_first_moment,
+        strangers_are_refused_and_leave_nothing,
+        a_silent_peer_is_given_up_and_one_that_ticks_is_not,
     }
 }
 
@@ -128,7 +153,7 @@ fn erlang(
 mod way {
     use super::*;
 
-    fn authority() -> &'static Authority {
+    pub(crate) fn authority() -> &'static Authority {
         static AUTHORITY: OnceLock<Authority> = OnceLock::new();
         AUTHORITY.get_or_init(Authority::new)
     }

@@ -1,21 +1,30 @@
 //! Nodes of ours among themselves, and with peers that break the protocol: whatever comes, the node goes on,
 //! and nothing is left.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::mpsc::channel;
-use std::time::Duration;
 
 use twoply_core::Wait;
 use twoply_core::actor::{Event, ExitReason, Pid as ActorPid, Process};
 use twoply_core::channel::TrySendError;
 use twoply_core::promise::Resolver;
-use twoply_node::wire::{Atom, Connector, Control, FromTerm, Own, Pid, Reference, Target, Term, ToTerm};
-use twoply_node::{Builder, CallError, Event as NodeEvent, Node};
+use twoply_node::wire::{Atom, FromTerm, Pid, ToTerm};
+use twoply_node::{Builder, Node};
 use twoply_tests::{Systems, eventually, laws, side_by_side};
 
+use self::hostile::{
+    a_link_that_crosses_an_unlink_is_none, a_node_that_comes_again_ends_its_old_connection,
+    a_peer_that_reads_slowly_holds_up_who_sends_to_it, a_peer_that_sends_no_whole_frame_is_given_up,
+    a_process_that_does_not_keep_up_stops_its_own_peer_alone,
+    a_silent_peer_is_given_up_and_one_that_ticks_is_not, a_stream_of_small_messages_may_pause_at_any_time,
+    strangers_are_refused_and_leave_nothing, what_a_peer_invents_is_forgotten,
+    what_breaks_the_protocol_ends_the_connection_and_nothing_else,
+};
 use self::scripted::{COOKIE, SOON, Scripted};
 
+#[path = "node_faults/hostile.rs"]
+mod hostile;
+#[path = "node_faults/reach.rs"]
+mod reach;
 #[path = "node_faults/scripted.rs"]
 mod scripted;
 
@@ -28,6 +37,9 @@ laws! {
         a_node_that_comes_again_ends_its_old_connection,
         a_link_that_crosses_an_unlink_is_none,
         a_peer_that_reads_slowly_holds_up_who_sends_to_it,
+        a_process_that_does_not_keep_up_stops_its_own_peer_alone,
+        a_peer_that_sends_no_whole_frame_is_given_up,
+        a_stream_of_small_messages_may_pause_at_any_time,
     }
     two_workers {
         strangers_are_refused_and_leave_nothing,
@@ -168,224 +180,6 @@ fn a_slow_process_loses_nothing_and_holds_nobody_up(on: &Systems) {
         assert_eq!(told.recv_timeout(SOON), Ok(n));
     }
     assert_eq!(slow.ended().wait(), ExitReason::Normal);
-}
-
-fn what_breaks_the_protocol_ends_the_connection_and_nothing_else(on: &Systems) {
-    let node = node(on, "ours@localhost");
-    let events = node.events();
-    let wrong: [&[u8]; 7] = [
-        &[0, 0, 0, 1, 0],
-        &[255, 255, 255, 255],
-        &[0, 0, 0, 3, 131, 68, 9],
-        &[0, 0, 0, 5, 131, 68, 0, 97, 1],
-        &[0, 0, 0, 7, 131, 68, 0, 104, 1, 97, 99],
-        &[0, 0, 0, 3, 112, 131, 106],
-        &[0, 0, 0, 18, 131, 70, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1],
-    ];
-    for bytes in wrong {
-        let (seen, told) = channel();
-        let process = twoply_tests::builder(on).trap_exit(true).spawn(async move |mut me: Process<()>| {
-            if let Event::Exit(exit) = me.receive().await {
-                let _ = seen.send(exit.reason.clone());
-            }
-        });
-        let process = process.unwrap();
-        let pid = node.expose(&process).unwrap();
-        let mut peer = Scripted::connect(&node, "peer@localhost");
-        let from = peer.pid(1);
-        peer.say(&Control::Link { from, to: pid }, &());
-        peer.stream.write_all(bytes).unwrap();
-        assert_eq!(told.recv_timeout(SOON), Ok(ExitReason::NoConnection));
-        peer.rest();
-        process.ended().wait();
-    }
-    let told: Vec<NodeEvent> = (0..2 * wrong.len()).map(|_| events.recv().wait().unwrap()).collect();
-    assert!(
-        told.iter().all(|event| matches!(event, NodeEvent::Up { .. } | NodeEvent::Down { .. })),
-        "{told:?}"
-    );
-    assert!(node.nodes().is_empty() && node.exposed() == 0);
-}
-
-fn a_node_that_comes_again_ends_its_old_connection(on: &Systems) {
-    let node = node(on, "ours@localhost");
-    let mut first = Scripted::connect(&node, "peer@localhost");
-    eventually("it is up", || node.nodes().len() == 1);
-    let remote = node.connected("peer@localhost").unwrap();
-    let asked = remote.call::<u32>("nobody answers", &1);
-    let second = Scripted::connect(&node, "peer@localhost");
-    assert_eq!(asked.wait(), Err(CallError::Ended(ExitReason::NoConnection)));
-    first.rest();
-    eventually("the new one is up", || node.nodes() == ["peer@localhost"]);
-    drop(second);
-    eventually("and down", || node.nodes().is_empty());
-}
-
-fn strangers_are_refused_and_leave_nothing(on: &Systems) {
-    let node = node(on, "ours@localhost");
-    let events = node.events();
-    let hello = |name: &str| {
-        let (_, hello) =
-            Connector::new(Own { cookie: "other".into(), ..Scripted::own(name) }, "ours@localhost", 1);
-        [&(hello.len() as u16).to_be_bytes(), hello.as_slice()].concat()
-    };
-    let mut reply = vec![0, 21, b'r'];
-    reply.extend([7; 20]);
-    let wrong_cookie = [hello("peer@localhost"), reply].concat();
-    let cases = [
-        (vec![255, 255, 0], "makes no sense"),
-        (vec![0, 0], "malformed"),
-        (vec![0, 2, b'N', 1], "malformed"),
-        (hello("nobody"), "name@host"),
-        (hello("peer@long.example"), "long"),
-        (hello("ours@localhost"), "connecting to this node itself"),
-        (wrong_cookie, "cookies differ"),
-    ];
-    for _ in 0..20 {
-        for (bytes, why) in &cases {
-            let mut stream = TcpStream::connect(node.local_addr()).unwrap();
-            stream.set_read_timeout(Some(SOON)).unwrap();
-            stream.write_all(bytes).unwrap();
-            let _ = stream.read_to_end(&mut Vec::new());
-            let event = events.recv().wait().unwrap();
-            assert!(
-                matches!(&event, NodeEvent::Refused { why: told, .. } if told.contains(why)),
-                "{event:?}"
-            );
-        }
-    }
-    // One that hangs up in the middle of it, and a node that knows the cookie after all of that.
-    TcpStream::connect(node.local_addr()).unwrap().write_all(&[0]).unwrap();
-    assert!(matches!(events.recv().wait().unwrap(), NodeEvent::Refused { .. }));
-    let _peer = Scripted::connect(&node, "peer@localhost");
-    eventually("it is up", || node.nodes() == ["peer@localhost"]);
-}
-
-fn what_a_peer_invents_is_forgotten(on: &Systems) {
-    let node = node(on, "ours@localhost");
-    let process = twoply_tests::builder(on).spawn(async |mut me: Process<Term>| drop(me.receive().await));
-    let process = process.unwrap();
-    let pid = node.expose(&process).unwrap();
-    let mut peer = Scripted::connect(&node, "peer@localhost");
-    for number in 0..2_000u32 {
-        let from = Pid { node: Atom::new(format!("n{number}@localhost")).unwrap(), ..peer.pid(number) };
-        let reference = Reference::new(from.node.clone(), 1, &[number]).unwrap();
-        peer.say(&Control::Link { from: from.clone(), to: pid.clone() }, &());
-        peer.say(&Control::Monitor { from, to: Target::Pid(pid.clone()), reference }, &());
-    }
-    eventually("they have come", || process.info().unwrap().monitored_by.len() == 2_000);
-    drop(peer);
-    // The links end the process, which does not trap that.
-    assert_eq!(process.ended().wait(), ExitReason::NoConnection);
-    eventually("nothing is left", || node.exposed() == 0 && node.nodes().is_empty());
-}
-
-fn a_silent_peer_is_given_up_and_one_that_ticks_is_not(on: &Systems) {
-    let node = start(on, Node::builder("ours@localhost").tick_time(Duration::from_secs(2)));
-    let events = node.events();
-    let mut peer = Scripted::connect(&node, "peer@localhost");
-    assert!(matches!(events.recv().wait(), Ok(NodeEvent::Up { .. })));
-    // For longer than a peer may be silent, each tick is answered by one.
-    for _ in 0..6 {
-        let mut tick = [1; 4];
-        peer.stream.read_exact(&mut tick).unwrap();
-        assert_eq!(tick, [0; 4]);
-        peer.stream.write_all(&tick).unwrap();
-    }
-    assert_eq!(node.nodes(), ["peer@localhost"]);
-    let NodeEvent::Down { why, .. } = events.recv().wait().unwrap() else { panic!("it is not up twice") };
-    assert_eq!(why, "nothing was heard of it");
-    assert!(peer.rest().iter().all(|byte| *byte == 0), "there was nothing but ticks");
-}
-
-fn a_peer_that_reads_slowly_holds_up_who_sends_to_it(on: &Systems) {
-    let node = node(on, "ours@localhost");
-    let mut peer = Scripted::connect(&node, "peer@localhost");
-    eventually("it is up", || node.nodes().len() == 1);
-    let there = node.connected("peer@localhost").unwrap().process::<(u32, String)>("anybody");
-    // Each goes out in two fragments.
-    let text = "x".repeat(100_000);
-    let mut sent = 0;
-    let refused = loop {
-        match there.try_send((sent, text.clone())) {
-            Ok(()) => sent += 1,
-            Err(refused) => break refused,
-        }
-        assert!(sent < 1_000, "100 MB are queued for a peer that reads nothing");
-    };
-    assert!(matches!(refused, TrySendError::Full((number, _)) if number == sent), "it is handed back");
-    let (last, message) = (there.clone(), (sent, text.clone()));
-    let waiting = on.here().spawn(async move { last.send(message).await.map_err(drop) });
-    // What is read now is all that was sent. The last one is another task's, and may pass the others.
-    let mut numbers: Vec<u32> = (0..=sent).map(|_| peer.hear_message::<(u32, String)>().0).collect();
-    numbers.retain(|number| *number != sent);
-    assert!(numbers.iter().copied().eq(0..sent), "{numbers:?}");
-    assert_eq!(waiting.wait().unwrap(), Ok(()));
-    drop(peer);
-    eventually("its end is seen", || there.is_closed());
-    assert!(matches!(there.try_send((0, text)), Err(TrySendError::Closed(_))));
-}
-
-/// Links and unlinks the peer's process, as it is told.
-enum Bond {
-    Link(Pid),
-    Unlink(Pid),
-}
-
-/// A link that the peer has made before it has heard of an unlink is over on both sides; one that comes after
-/// it has confirmed the unlink is a link.
-fn a_link_that_crosses_an_unlink_is_none(on: &Systems) {
-    let node = node(on, "ours@localhost");
-    let mut peer = Scripted::connect(&node, "peer@localhost");
-    eventually("it is up", || node.nodes().len() == 1);
-    let remote = node.connected("peer@localhost").unwrap();
-    let process = twoply_tests::builder(on).trap_exit(true).spawn(async move |mut me: Process<Bond>| {
-        loop {
-            match me.receive().await {
-                Event::Message(Bond::Link(pid)) => me.link(&remote.pid(&pid)),
-                Event::Message(Bond::Unlink(pid)) => me.unlink(&remote.pid(&pid)),
-                _ => return,
-            }
-        }
-    });
-    let process = process.unwrap();
-    let (there, links) = (peer.pid(1), || process.info().unwrap().links.len());
-    process.try_send(Bond::Link(there.clone())).unwrap();
-    let Control::Link { from: here, to } = peer.hear() else { panic!("it links") };
-    assert_eq!(to, there);
-    process.try_send(Bond::Unlink(there.clone())).unwrap();
-    let Control::Unlink { id: Some(id), .. } = peer.hear() else { panic!("it unlinks") };
-    let link = Control::Link { from: there.clone(), to: here.clone() };
-    peer.say(&link, &());
-    // What comes behind it has been handled when it is answered.
-    let answered = |peer: &mut Scripted| {
-        let (from, id) = (there.clone(), 77);
-        peer.say(&Control::Unlink { id: Some(id), from: Pid { id: 2, ..from }, to: here.clone() }, &());
-        let answer = peer.hear();
-        assert!(matches!(answer, Control::UnlinkAck { id: 77, .. }), "{answer:?}");
-    };
-    answered(&mut peer);
-    assert_eq!(links(), 0, "it has crossed the unlink");
-    peer.say(&Control::UnlinkAck { id: id + 1, from: there.clone(), to: here.clone() }, &());
-    peer.say(&link, &());
-    answered(&mut peer);
-    assert_eq!(links(), 0, "another number confirms nothing");
-    peer.say(&Control::UnlinkAck { id, from: there.clone(), to: here.clone() }, &());
-    peer.say(&link, &());
-    answered(&mut peer);
-    assert_eq!(links(), 1);
-    // The peer unlinks, and its number comes back whatever there is.
-    peer.say(&Control::Unlink { id: Some(5), from: there.clone(), to: here.clone() }, &());
-    assert!(matches!(peer.hear(), Control::UnlinkAck { id: 5, .. }));
-    answered(&mut peer);
-    assert_eq!(links(), 0);
-    // Linked again by both; then its end is told, and no process is there any more.
-    process.try_send(Bond::Link(there.clone())).unwrap();
-    assert!(matches!(peer.hear(), Control::Link { .. }));
-    process.exit(ExitReason::Kill);
-    assert!(matches!(peer.hear(), Control::Exit { .. }));
-    peer.say(&link, &());
-    assert!(matches!(peer.hear(), Control::Exit { from, .. } if from == here));
 }
 
 /// A peer may say that a process of ours is one of its own. Nobody falls for it.

@@ -1,13 +1,11 @@
 //! What a connection carries at once: big messages beside small ones, processes that do not keep up, and what
 //! is more than is allowed.
 
-use std::io::Write;
 use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
 
 use twoply_core::Wait;
 use twoply_core::actor::{ExitReason, Process};
-use twoply_core::channel::TrySendError;
+use twoply_core::channel::{SendError, TrySendError};
 use twoply_core::promise::Resolver;
 use twoply_node::wire::{Atom, Binary, Control, EncodeError, Flags, FromTerm, Limits, Own, Target, Term};
 use twoply_node::{Builder, CallError, Event as NodeEvent, Node};
@@ -15,6 +13,7 @@ use twoply_tests::{ErlangNode, Systems, eventually, laws};
 
 use self::scripted::{COOKIE, SOON, Scripted};
 
+#[allow(dead_code)]
 #[path = "node_faults/scripted.rs"]
 mod scripted;
 
@@ -24,8 +23,6 @@ laws! {
         what_a_process_does_stays_in_order_behind_its_big_messages,
         a_peer_without_fragments_gets_whole_frames,
         a_message_above_the_limit_is_handed_back,
-        a_process_that_does_not_keep_up_stops_its_own_peer_alone,
-        a_peer_that_sends_no_whole_frame_is_given_up,
         big_messages_arrive_whole_both_ways,
     }
 }
@@ -125,7 +122,8 @@ fn a_peer_without_fragments_gets_whole_frames(on: &Systems) {
         let there = node.connected("peer@localhost").unwrap().process::<Parcel>("anybody");
         there.send(parcel(7, 1 << 20)).wait().unwrap();
         assert_eq!(peer.hear_message::<Parcel>(), parcel(7, 1 << 20));
-        assert!(matches!(there.try_send(parcel(8, 16 << 20)), Err(TrySendError::Closed((8, _)))));
+        // What was heard may not have been seen to be written, and then there is no room yet.
+        assert!(matches!(there.send(parcel(8, 16 << 20)).wait(), Err(SendError((8, _)))));
         drop(peer);
         eventually("it is down", || node.nodes().is_empty());
     }
@@ -170,81 +168,6 @@ fn a_message_above_the_limit_is_handed_back(on: &Systems) {
     remote.process::<Parcel>("asked").send(parcel(1, 2 << 20)).wait().unwrap();
     let NodeEvent::Down { why, .. } = events.recv().wait().unwrap() else { panic!("it is not up twice") };
     assert_eq!(why, "a message has more than 1048576 bytes");
-}
-
-fn a_process_that_does_not_keep_up_stops_its_own_peer_alone(on: &Systems) {
-    let limits = Limits { waiting: 1 << 20, ..Limits::default() };
-    // Longer than the peer may be silent: the clock of that stands still while nothing is read.
-    let builder = Node::builder("ours@localhost").limits(limits);
-    let node = start(on, builder.stall_time(Duration::from_millis(1500)).tick_time(Duration::from_secs(1)));
-    let stuck = twoply_tests::builder(on).capacity(1).spawn(async |_me: Process<Parcel>| {
-        std::future::pending::<()>().await;
-    });
-    let stuck = stuck.unwrap();
-    node.register("stuck", &stuck).unwrap();
-    let (seen, told) = channel();
-    let quick = twoply_tests::builder(on).spawn(async move |mut me: Process<Parcel>| {
-        while let Some((number, _)) = me.receive().await.message() {
-            let _ = seen.send(number);
-        }
-    });
-    node.register("quick", &quick.unwrap()).unwrap();
-    let events = node.events();
-    let mut peer = Scripted::connect(&node, "peer@localhost");
-    let mut other = Scripted::connect(&node, "other@localhost");
-    for _ in 0..2 {
-        assert!(matches!(events.recv().wait(), Ok(NodeEvent::Up { .. })));
-    }
-    let to = |name: &str| Target::Name(Atom::new(name).unwrap());
-    let say = |peer: &mut Scripted, name: &str, parcel: Parcel| {
-        let from = Some(peer.pid(1));
-        peer.say(&Control::Send { from, to: to(name), urgent: false }, &parcel);
-    };
-    // Up to the limit it holds up nobody; after that, those of its own peer.
-    for number in 0..5 {
-        say(&mut peer, "stuck", parcel(number, 100_000));
-    }
-    say(&mut peer, "quick", parcel(1, 0));
-    assert_eq!(told.recv_timeout(SOON), Ok(1));
-    for number in 5..15 {
-        say(&mut peer, "stuck", parcel(number, 100_000));
-    }
-    say(&mut peer, "quick", parcel(2, 0));
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_millis(1_200) {
-        other.stream.write_all(&[0; 4]).unwrap();
-        say(&mut other, "quick", parcel(3, 0));
-        assert_eq!(told.recv_timeout(SOON), Ok(3));
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let mut name_and_why = None;
-    while name_and_why.is_none() {
-        if let NodeEvent::Down { name, why } = events.recv().wait().unwrap() {
-            // The other one has said all that it had to.
-            name_and_why = (name == "peer@localhost").then_some(why);
-        }
-    }
-    let why = name_and_why.unwrap();
-    assert_eq!(why, format!("{} does not receive what it sends", stuck.pid()));
-    stuck.exit(ExitReason::Kill);
-}
-
-fn a_peer_that_sends_no_whole_frame_is_given_up(on: &Systems) {
-    let node = start(on, Node::builder("ours@localhost").tick_time(Duration::from_millis(600)));
-    let events = node.events();
-    let mut peer = Scripted::connect(&node, "peer@localhost");
-    assert!(matches!(events.recv().wait(), Ok(NodeEvent::Up { .. })));
-    peer.stream.write_all(&[0, 1, 0, 0, 131]).unwrap();
-    // A byte now and then is no sign of life.
-    let trickle = std::thread::spawn(move || {
-        while peer.stream.write_all(&[1]).is_ok() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        peer.rest();
-    });
-    let NodeEvent::Down { why, .. } = events.recv().wait().unwrap() else { panic!("it is not up twice") };
-    assert_eq!(why, "nothing was heard of it");
-    trickle.join().unwrap();
 }
 
 /// A process that answers with what it is sent, and its length.

@@ -88,7 +88,12 @@ impl Authority {
 
     /// Makes a client with a certificate that `by` has signed.
     pub(crate) fn member(&self, by: &Authority) -> Arc<ClientConfig> {
-        let (chain, key) = by.sign("a client");
+        self.member_as("a client", by)
+    }
+
+    /// As [`Authority::member`], for this name.
+    pub(crate) fn member_as(&self, name: &str, by: &Authority) -> Arc<ClientConfig> {
+        let (chain, key) = by.sign(name);
         let config = ClientConfig::builder().with_root_certificates(Arc::clone(&self.roots));
         Arc::new(config.with_client_auth_cert(chain, key).unwrap())
     }

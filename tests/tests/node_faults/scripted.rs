@@ -40,16 +40,21 @@ impl Scripted {
 
     /// As [`Scripted::connect_as`], to any node.
     pub(crate) fn connect_to(name: &str, address: SocketAddr, own: Own) -> Scripted {
-        let mut stream = TcpStream::connect(address).unwrap();
+        Scripted::through(TcpStream::connect(address).unwrap(), 2, name, own)
+    }
+
+    /// As [`Scripted::connect_to`], through a stream on which a length of the handshake has `head` bytes.
+    pub(crate) fn through(mut stream: TcpStream, head: usize, name: &str, own: Own) -> Scripted {
         stream.set_read_timeout(Some(SOON)).unwrap();
         let (mut connector, mut say) = Connector::new(own.clone(), name, 99);
         loop {
             if !say.is_empty() {
-                stream.write_all(&[&(say.len() as u16).to_be_bytes(), say.as_slice()].concat()).unwrap();
+                let len = (say.len() as u32).to_be_bytes();
+                stream.write_all(&[&len[4 - head..], say.as_slice()].concat()).unwrap();
             }
-            let mut len = [0; 2];
-            stream.read_exact(&mut len).unwrap();
-            let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
+            let mut len = [0; 4];
+            stream.read_exact(&mut len[4 - head..]).unwrap();
+            let mut message = vec![0; u32::from_be_bytes(len) as usize];
             stream.read_exact(&mut message).unwrap();
             say = match connector.message(&message).unwrap() {
                 Progress::Send(message) => message,
