@@ -117,16 +117,16 @@ fn a_child_ends_with_a_task_that_is_shut_down_elsewhere(on: &Systems) {
     // A task there has the one child, a task here has a pipe of it, and a port here has the other child.
     let mut child = start(true);
     let (mut stdout, begun) = (child.stdout.take().unwrap(), Gate::new());
-    let waiting = begun.clone().open_when_polled(async move {
-        let _stdin = child.stdin.take();
-        drop(child.wait().await);
-    });
+    // Its input stays open, so that nothing but a signal ends it.
+    let stdin = child.stdin.take();
+    let waiting = begun.clone().open_when_polled(async move { drop(child.wait().await) });
     on.there().spawn(async move { Box::pin(waiting).await }).detach();
     eventually("it waits", || begun.is_open());
     let other = port::child(start(false)).on(on.here().backend()).start().unwrap();
     let ending = on.here().spawn(async move { stdout.read(&mut [0]).await });
     on.there().shutdown(SOON).unwrap();
     assert_eq!(ending.wait().unwrap().unwrap(), 0, "it has been killed");
+    drop(stdin);
     other.send("still here".to_owned()).wait().unwrap();
     let item = other.recv().wait().unwrap().item().unwrap();
     assert_eq!(item.stdout().as_deref(), Some("still here"));
