@@ -46,24 +46,31 @@ pub(super) enum Sight {
     Awaited,
 }
 
-/// The number of pauses, each twice as long as the one before, that a stack which may block makes before it
-/// waits in the queue for a lock that others have. Most sections are short, and to block and be woken costs
-/// more than many of them. It looks at the lock between two pauses only: each look takes the lock's cache
-/// line from whoever has the lock.
-const PAUSES: u32 = if cfg!(loom) { 0 } else { 3 };
+/// The number of pauses that a stack which may block makes before it looks again at a lock that others have.
+/// Most sections are short, and to block and be woken costs more than many of them. But each look takes the
+/// lock's cache line from whoever has the lock, and one that finds it free between two sections of the same
+/// task begins to share the line with that one, which slows both down. So looks are few, and further apart
+/// than many sections are long. Many more pauses in a row make a virtual machine give its core away.
+const PAUSES: u32 = 32;
 
-/// The number of times that it gives its core away then: whoever has the lock may need a core. That may be a
-/// task that was given it in the queue, and has not run since.
-const YIELDS: u32 = if cfg!(loom) { 0 } else { 7 };
+/// The number of times that such a stack looks after that, each time when it has given its core away
+/// [`YIELDS`] times: whoever has the lock may need a core. That may be a task that was given it in the queue,
+/// and has not run since.
+const LATE_LOOKS: u32 = 2;
 
-/// Takes the lock if whoever has it gives it back within a moment, and nobody waits for it before that. It
-/// waits about as long as parking_lot's locks do.
+/// See [`LATE_LOOKS`].
+const YIELDS: u32 = 4;
+
+/// Takes the lock if nobody has it, or whoever has it gives it back within a moment; but not after somebody
+/// has begun to wait for it.
 fn lock_soon(raw: &impl RawLock) -> bool {
-    for round in 1..=PAUSES + YIELDS {
-        if round <= PAUSES {
-            (0..1 << round).for_each(|_| hint::spin_loop());
-        } else {
-            thread::yield_now();
+    let looks = if cfg!(loom) { 0 } else { 1 + LATE_LOOKS };
+    for look in 0..=looks {
+        match look {
+            // It is free where the budget was over, and nobody has tried yet.
+            0 => {}
+            1 => (0..PAUSES).for_each(|_| hint::spin_loop()),
+            _ => (0..YIELDS).for_each(|_| thread::yield_now()),
         }
         match raw.look() {
             Sight::Free if raw.try_lock() => return true,

@@ -1,38 +1,32 @@
 //! The lock word of [`Mutex`](super::Mutex), and the queue of those who wait for it.
 //!
 //! ```text
-//! word:  0 ──(1) lock──▶ LOCKED ──(2) unlock──▶ 0
-//!                          │ ▲
-//!                (3) wait  ▼ │ (1)
-//!        WAITING ◀──(4)── LOCKED | WAITING ──(6) late──▶ LOCKED | WAITING | HANDOFF
-//!        | WOKEN                ▲ │                                  │
-//!                               └─┴──────────(7) hand over───────────┘
+//! word:  0 ◀──(1) lock, (2) unlock──▶ LOCKED
+//!        ▲                             │  ▲
+//!        │                   (3) wait  ▼  │ (5) hand over to the last one
+//!        └────────(4) unlock────── LOCKED | CONTENDED ──▶ (5) hand over
 //!
-//! (1) lock       whoever finds LOCKED clear, whether others wait or not. The other bits stay as they are.
-//! (2) unlock     the holder, while nobody waits.
+//! (1) lock       whoever finds LOCKED clear, whether others wait or not.
+//! (2) unlock     the holder, while nobody waits, or somebody is on its way.
 //! (3) wait       whoever finds LOCKED set: enters the queue, under its lock, before it lets go of that.
-//! (4) unlock     the holder, while somebody waits: wakes the one in front, which stays there with its waker
-//!                taken, and sets WOKEN. While that is set, nobody else is woken: an unlock then only clears
-//!                LOCKED.
-//! (5) leave      the one that was woken clears WOKEN when it has locked (1), when it waits again (3), in the
-//!                same operation, or when it gives up. One that gives up while nobody has the lock wakes the
-//!                next one.
-//! (6) late       the one that was woken and has come too late for the [`PATIENCE`]th time.
-//! (7) hand over  the holder, instead of unlocking: the one in front leaves the queue, and has the lock.
+//! (4) unlock     the holder wakes the one in front, which stays there with its waker taken: it is on its
+//!                way. While somebody is, nobody else is woken, and CONTENDED stays clear.
+//! (5) hand over  the holder, instead of unlocking, if the one in front has come too late [`PATIENCE`]
+//!                times: that one leaves the queue, and has the lock.
 //! ```
 //!
-//! A search for a deadlock may want to know whether the lock has been given back since it looked. Then it
-//! sets WATCHED, which has the next unlock take the lock of the queue, and say so ([`Tenure`]).
-//!
-//! WAITING is set exactly while somebody is in the queue. Everything but (1), (2) and an unlock that wakes
-//! nobody is done under the lock of the queue.
+//! CONTENDED sends whoever unlocks to the queue. It is set while somebody has the lock, and either somebody
+//! waits and nobody is on its way, or a search for a deadlock wants to know whether the lock has been given
+//! back since it looked ([`Tenure`]). It may stay set when nobody waits any more. Whoever was woken is on its
+//! way until it comes, under the lock of the queue: it takes the lock, or sets CONTENDED and waits again. If
+//! it gives up while nobody has the lock, it wakes the next one. Everything but (1) and (2) is done under the
+//! lock of the queue.
 //!
 //! # Why no wake-up is lost
-//! A waiter enters by an operation on the word that finds LOCKED set, and sets WAITING. So the unlock that
-//! clears LOCKED comes later, sees WAITING, and wakes the one in front or leaves that to the one that was
-//! woken before. That one's next operation on the word, by (5), either locks, and then it unlocks some time;
-//! or finds LOCKED set, so that whoever unlocks finds WOKEN clear; or finds that nobody has the lock, and
-//! wakes the next one.
+//! One that waits is in the queue. Either nobody is on its way: then LOCKED and CONTENDED are set by one
+//! operation, so that the unlock comes later, looks into the queue, and wakes the one in front or hands over.
+//! Or somebody is on its way: it locks, or waits again, or gives up; each of the three leaves CONTENDED set
+//! if somebody else waits and somebody has the lock, and else wakes the next one.
 //!
 //! # Who gets the lock
 //! Whoever comes first, most of the time: a task that runs and wants the lock takes it, and the one that was
@@ -43,7 +37,8 @@
 //!
 //! This is the lock of WebKit's `WTF::ParkingLot` (Pizlo, "Locking in WebKit", 2016) and of Go's
 //! `sync.Mutex`, which hands over to those that have waited for a millisecond; counting instead does not
-//! depend on a clock.
+//! depend on a clock. That the word says nothing of the queue while one is on its way is from there, too: so
+//! the holder, which may lock and unlock a thousand times meanwhile, unlocks by one operation each time.
 
 #[cfg(all(test, loom))]
 mod model;
@@ -51,7 +46,7 @@ mod model;
 use std::task::{Poll, Waker};
 
 use super::super::lock::{RawLock, Sight};
-use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::base::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
 use crate::base::sync::atomic::{AtomicU32, AtomicU64};
 use crate::base::sync::{ColdMutex, const_fn};
 use crate::base::waitlist::{Key, LinkedSlab, WaitKey};
@@ -62,14 +57,8 @@ use crate::kernel::waiting::{self, WaitingFor, address_of};
 
 /// Somebody has the lock.
 const LOCKED: u32 = 1;
-/// Somebody is in the queue.
-const WAITING: u32 = 1 << 1;
-/// The one in front of the queue has been woken, and has not come yet.
-const WOKEN: u32 = 1 << 2;
-/// The lock is to be handed over to the one in front.
-const HANDOFF: u32 = 1 << 3;
-/// Somebody is to be told when the lock is given back.
-const WATCHED: u32 = 1 << 4;
+/// Whoever unlocks has to look into the queue.
+const CONTENDED: u32 = 1 << 1;
 
 /// The number of times that a waiter may be woken and come too late, before the lock is handed over to it.
 const PATIENCE: u32 = 4;
@@ -89,7 +78,9 @@ pub(super) struct RawMutex {
 #[derive(Default)]
 struct Queue {
     waiters: LinkedSlab<Waiter>,
-    /// The time for which somebody has the lock, while the word says WATCHED.
+    /// The one in front has been woken, and has not come yet.
+    is_woken: bool,
+    /// The time for which somebody has the lock, if somebody is to be told of its end.
     tenure: Option<Tenure>,
 }
 
@@ -110,29 +101,21 @@ impl HeldLock for RawMutex {
 
     fn tenure(&self) -> Option<Tenure> {
         let mut queue = self.queue.lock();
-        let mut word = self.word.load(Relaxed);
-        while word & LOCKED != 0 {
-            // Acquire pairs with Release in `unlock`: who had the lock before is seen not to be the holder.
-            match self.word.compare_exchange_weak(word, word | WATCHED, Acquire, Relaxed) {
-                Ok(_) if word & WATCHED != 0 => return queue.tenure.clone(),
-                Ok(_) => return Some(queue.tenure.insert(Tenure::new()).clone()),
-                Err(now) => word = now,
-            }
-        }
-        None
+        // Acquire pairs with Release in `unlock`: who had the lock before is seen not to be the holder.
+        self.contend(Acquire).then(|| queue.tenure.get_or_insert_with(Tenure::new).clone())
     }
 }
 
 impl RawLock for RawMutex {
     #[inline]
     fn try_lock(&self) -> bool {
-        // Whatever else is set stays as it is; so does LOCKED where somebody has the lock. Acquire pairs with
-        // Release in `unlock`.
+        // CONTENDED stays as it is; so does LOCKED where somebody has the lock. Acquire pairs with Release in
+        // `unlock`.
         self.word.fetch_or(LOCKED, Acquire) & LOCKED == 0
     }
 
     fn look(&self) -> Sight {
-        match self.word.load(Relaxed) & (LOCKED | WAITING) {
+        match self.word.load(Relaxed) {
             0 => Sight::Free,
             LOCKED => Sight::Held,
             _ => Sight::Awaited,
@@ -155,6 +138,7 @@ impl RawLock for RawMutex {
         let mut queue = self.queue.lock();
         let left = queue.waiters.remove(key);
         let next = match &left {
+            // It has been handed the lock.
             None => self.pass_on(&mut queue),
             Some(waiter) => self.leave(&mut queue, waiter.waker.is_none()),
         };
@@ -187,7 +171,7 @@ impl RawMutex {
         // waker's.
         let waker = StoredWaker::of(waker);
         let mut queue = self.queue.lock();
-        if self.lock_or_change(0, WAITING) {
+        if self.lock_or_wait(queue.is_woken) {
             return Poll::Ready(());
         }
         wait_key.set(queue.waiters.push_back(Waiter { waker: Some(waker), late: 0 }));
@@ -200,34 +184,37 @@ impl RawMutex {
         let mut spare = None;
         loop {
             let mut queue = self.queue.lock();
+            let others_come = queue.is_woken;
             let Some(waiter) = queue.waiters.find(key) else {
                 wait_key.take();
                 return Poll::Ready(());
             };
-            let is_woken = waiter.waker.is_none();
+            let was_woken = waiter.waker.is_none();
             let has_same = waiter.waker.as_ref().is_some_and(|own| own.will_wake(waker));
             let may_wait = has_same || spare.is_some();
-            let late = waiter.late + u32::from(is_woken);
             let is_locked = match may_wait {
-                true => self.lock_or_change(
-                    if is_woken { WOKEN } else { 0 },
-                    if late >= PATIENCE { HANDOFF } else { 0 },
-                ),
+                true => self.lock_or_wait(others_come && !was_woken),
                 false => self.try_lock(),
             };
             if is_locked {
                 wait_key.take();
                 let left = queue.waiters.remove(key);
-                self.clear(&queue, is_woken);
+                queue.is_woken &= !was_woken;
+                if !queue.is_woken && !queue.waiters.is_empty() {
+                    self.contend(Relaxed);
+                }
                 drop(queue);
                 drop(left);
                 return Poll::Ready(());
             }
             if may_wait {
-                waiter.late = late;
+                if was_woken {
+                    waiter.late += 1;
+                }
                 if !has_same {
                     std::mem::swap(&mut waiter.waker, &mut spare);
                 }
+                queue.is_woken &= !was_woken;
                 return Poll::Pending;
             }
             drop(queue);
@@ -235,29 +222,29 @@ impl RawMutex {
         }
     }
 
-    /// Takes the lock if nobody has it; else clears and sets these bits, in the same operation. Returns
-    /// whether it has taken the lock. The caller holds the lock of the queue.
-    fn lock_or_change(&self, clear: u32, set: u32) -> bool {
-        let mut word = self.word.load(Relaxed);
+    /// Takes the lock if nobody has it. Else whoever has it is to look into the queue, unless somebody is on
+    /// its way. Returns whether it has taken the lock. The caller holds the lock of the queue.
+    fn lock_or_wait(&self, is_woken: bool) -> bool {
+        // It tries again if whoever had the lock has given it back between the two operations.
         loop {
-            let is_free = word & LOCKED == 0;
-            let next = if is_free { word | LOCKED } else { word & !clear | set };
-            // Acquire pairs with Release in `unlock`.
-            match self.word.compare_exchange_weak(word, next, Acquire, Relaxed) {
-                Ok(_) => return is_free,
-                Err(now) => word = now,
+            if self.try_lock() {
+                return true;
+            }
+            if is_woken || self.contend(Relaxed) {
+                return false;
             }
         }
     }
 
-    /// Clears what the caller has set, which has the lock and that of the waiters, and waits no longer.
-    fn clear(&self, queue: &Queue, was_woken: bool) {
-        let mut clear = if was_woken { WOKEN } else { 0 };
-        if queue.waiters.is_empty() {
-            clear |= WAITING | HANDOFF;
+    /// Sets CONTENDED, if somebody has the lock. Returns whether somebody has. The caller holds the lock of
+    /// the queue.
+    fn contend(&self, order: Ordering) -> bool {
+        let contended = LOCKED | CONTENDED;
+        match self.word.compare_exchange(LOCKED, contended, order, order) {
+            Ok(_) => true,
+            // It stays so: whoever has it waits for the lock of the queue.
+            Err(word) => word == contended,
         }
-        // Relaxed: nobody unlocks meanwhile.
-        self.word.fetch_and(!clear, Relaxed);
     }
 
     /// Records which task has the lock, which the caller has.
@@ -271,17 +258,10 @@ impl RawMutex {
     #[inline]
     pub(super) fn unlock(&self) {
         self.set_holder(None);
-        // As long as nobody waits, this is so.
-        let mut word = LOCKED;
-        while word & (HANDOFF | WATCHED) == 0 && (word & WAITING == 0 || word & WOKEN != 0) {
-            // Nobody waits, or somebody is on its way already. Release pairs with Acquire in `try_lock`: the
-            // next one sees what this one has done.
-            match self.word.compare_exchange_weak(word, word & !LOCKED, Release, Relaxed) {
-                Ok(_) => return,
-                Err(now) => word = now,
-            }
+        // Release pairs with Acquire in `try_lock`: the next one sees what this one has done.
+        if self.word.compare_exchange(LOCKED, 0, Release, Relaxed).is_err() {
+            self.unlock_contended();
         }
-        self.unlock_contended();
     }
 
     #[cold]
@@ -292,52 +272,41 @@ impl RawMutex {
         wake(next);
     }
 
-    /// Steps 4 and 7, of whoever has the lock. Returns who is to be woken.
+    /// Steps 4 and 5, of whoever has the lock. Returns who is to be woken.
     fn pass_on(&self, queue: &mut Queue) -> Option<StoredWaker> {
         if let Some(tenure) = queue.tenure.take() {
             tenure.end();
         }
-        let waiters = &mut queue.waiters;
-        // Relaxed, and no read-modify-write: nobody else changes the word while the caller has both locks.
-        // Who tries to lock writes what is there.
-        let word = self.word.load(Relaxed);
-        if word & HANDOFF != 0
-            && let Some(next) = waiters.pop_front()
+        if !queue.is_woken
+            && queue.waiters.front().is_some_and(|front| front.late >= PATIENCE)
+            && let Some(next) = queue.waiters.pop_front()
         {
-            // Relaxed: the next one finds out under the lock of the queue.
-            self.word.store(if waiters.is_empty() { LOCKED } else { LOCKED | WAITING }, Relaxed);
+            // The next one finds out under the lock of the queue. CONTENDED stays as it is.
             return next.waker;
         }
-        let (next, flags) = match waiters.front() {
-            // Somebody is on its way already.
-            Some(_) if word & WOKEN != 0 => (None, WAITING | WOKEN),
-            Some(front) => (front.waker.take(), WAITING | WOKEN),
-            None => (None, 0),
-        };
         // Release pairs with Acquire in `try_lock`.
-        self.word.store(flags, Release);
-        next
+        self.word.swap(0, Release);
+        queue.wake_front()
     }
 
     /// Settles that somebody who has not got the lock waits no longer. Returns who is to be woken.
     fn leave(&self, queue: &mut Queue, was_woken: bool) -> Option<StoredWaker> {
-        let mut word = self.word.load(Relaxed);
-        loop {
-            let mut next = if was_woken { word & !WOKEN } else { word };
-            if queue.waiters.is_empty() {
-                next &= LOCKED | WATCHED;
-            }
-            // Whoever has the lock wakes the next one itself, since WOKEN is clear.
-            let wakes = was_woken && word & LOCKED == 0 && !queue.waiters.is_empty();
-            if wakes {
-                next |= WOKEN;
-            }
-            match self.word.compare_exchange_weak(word, next, Relaxed, Relaxed) {
-                Ok(_) if wakes => return queue.waiters.front().and_then(|front| front.waker.take()),
-                Ok(_) => return None,
-                Err(now) => word = now,
-            }
+        queue.is_woken &= !was_woken;
+        // Whoever has the lock wakes the next one itself.
+        let is_settled = queue.is_woken || queue.waiters.is_empty() || self.contend(Relaxed);
+        if is_settled { None } else { queue.wake_front() }
+    }
+}
+
+impl Queue {
+    /// Returns the waker of the one in front, unless somebody is on its way already. Nobody has the lock.
+    fn wake_front(&mut self) -> Option<StoredWaker> {
+        if self.is_woken {
+            return None;
         }
+        let waker = self.waiters.front()?.waker.take();
+        self.is_woken = true;
+        waker
     }
 }
 

@@ -132,6 +132,40 @@ fn a_lock_that_is_handed_over_is_never_lost() {
     });
 }
 
+/// Of two who wait one has been woken, and locks while a third one does so, too.
+#[test]
+fn an_unlock_of_one_that_has_waited_wakes_the_next() {
+    loom::model(|| {
+        let shared = Guarded::new();
+        assert!(shared.raw.try_lock());
+        let (mut a, mut b) = (WaitKey::new(), WaitKey::new());
+        assert!(shared.raw.poll_lock(&mut a, Waker::noop()).is_pending());
+        assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_pending());
+        shared.add();
+        let barging = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                if shared.raw.try_lock() {
+                    shared.add();
+                }
+            })
+        };
+        let first = shared.raw.poll_lock(&mut a, Waker::noop());
+        if first.is_ready() {
+            shared.add();
+        }
+        barging.join().unwrap();
+        if first.is_pending() {
+            assert!(shared.raw.poll_lock(&mut a, Waker::noop()).is_ready());
+            shared.add();
+        }
+        assert!(shared.is_woken(&b), "asleep, and nobody has the lock");
+        assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_ready());
+        shared.raw.unlock();
+        assert_eq!(shared.raw.word.load(Relaxed), 0);
+    });
+}
+
 /// A third one takes the lock whenever it is free, while one is on its way to it.
 #[test]
 fn one_that_comes_too_late_waits_for_the_next_unlock() {
