@@ -34,6 +34,16 @@ impl Guarded {
         self.add();
     }
 
+    /// Has somebody else take the lock if it is free.
+    fn barge(self: &Arc<Self>) -> thread::JoinHandle<()> {
+        let shared = Arc::clone(self);
+        thread::spawn(move || {
+            if shared.raw.try_lock() {
+                shared.add();
+            }
+        })
+    }
+
     fn assert_idle(&self, sum: u32) {
         // SAFETY: nobody else is left.
         self.value.with(|value| assert_eq!(unsafe { *value }, sum));
@@ -132,6 +142,26 @@ fn a_lock_that_is_handed_over_is_never_lost() {
     });
 }
 
+/// Of two who wait one has been woken, and gives up while a third one has the lock, or has had it.
+#[test]
+fn an_unlock_after_one_has_given_up_wakes_the_next() {
+    loom::model(|| {
+        let shared = Guarded::new();
+        assert!(shared.raw.try_lock());
+        let (mut a, mut b) = (WaitKey::new(), WaitKey::new());
+        assert!(shared.raw.poll_lock(&mut a, Waker::noop()).is_pending());
+        assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_pending());
+        shared.add();
+        let barging = shared.barge();
+        shared.raw.stop(&mut a);
+        barging.join().unwrap();
+        assert!(shared.is_woken(&b), "asleep, and nobody has the lock");
+        assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_ready());
+        shared.raw.unlock();
+        assert_eq!(shared.raw.word.load(Relaxed), 0);
+    });
+}
+
 /// Of two who wait one has been woken, and locks while a third one does so, too.
 #[test]
 fn an_unlock_of_one_that_has_waited_wakes_the_next() {
@@ -142,14 +172,7 @@ fn an_unlock_of_one_that_has_waited_wakes_the_next() {
         assert!(shared.raw.poll_lock(&mut a, Waker::noop()).is_pending());
         assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_pending());
         shared.add();
-        let barging = {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || {
-                if shared.raw.try_lock() {
-                    shared.add();
-                }
-            })
-        };
+        let barging = shared.barge();
         let first = shared.raw.poll_lock(&mut a, Waker::noop());
         if first.is_ready() {
             shared.add();
@@ -175,14 +198,7 @@ fn one_that_comes_too_late_waits_for_the_next_unlock() {
         let mut wait_key = WaitKey::new();
         assert!(shared.raw.poll_lock(&mut wait_key, Waker::noop()).is_pending());
         shared.add();
-        let barging = {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || {
-                if shared.raw.try_lock() {
-                    shared.add();
-                }
-            })
-        };
+        let barging = shared.barge();
         let second = shared.raw.poll_lock(&mut wait_key, Waker::noop());
         if second.is_ready() {
             shared.raw.unlock();
