@@ -40,9 +40,9 @@ pub(super) trait RawLock: HeldLock {
 pub(super) enum Sight {
     /// It is to be had.
     Free,
-    /// Somebody has it, and nobody waits for it.
+    /// Somebody has it. If others wait, one of them has been woken, and is on its way.
     Held,
-    /// Somebody waits for it.
+    /// Others wait for it, and who has it will wake one of them.
     Awaited,
 }
 
@@ -61,13 +61,13 @@ const LATE_LOOKS: u32 = 2;
 /// See [`LATE_LOOKS`].
 const YIELDS: u32 = 4;
 
-/// Takes the lock if nobody has it, or whoever has it gives it back within a moment; but not after somebody
-/// has begun to wait for it.
+/// Takes the lock if nobody has it, or whoever has it gives it back within a moment. It gives up when others
+/// wait in the queue, and none of them is on its way.
 fn lock_soon(raw: &impl RawLock) -> bool {
     let looks = if cfg!(loom) { 0 } else { 1 + LATE_LOOKS };
     for look in 0..=looks {
         match look {
-            // It is free where the budget was over, and nobody has tried yet.
+            // The lock may be free: where the budget was over, nobody has tried yet.
             0 => {}
             1 => (0..PAUSES).for_each(|_| hint::spin_loop()),
             _ => (0..YIELDS).for_each(|_| thread::yield_now()),

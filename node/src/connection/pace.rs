@@ -4,8 +4,8 @@
 //! above all the peer, whose call has to wake a thread. So the reader sleeps for [`NAP`] while the system
 //! wakes nobody, and then takes all that has come meanwhile.
 //!
-//! That delays a message by no more than the nap, and only where many have come in a row to which nothing was
-//! written: whoever waits for an answer is answered at once.
+//! That delays a message by a nap at most, as long as the reader gets a core then; and only where many have
+//! come in a row to which nothing was written: whoever waits for an answer is answered at once.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -20,10 +20,11 @@ const STREAK: u32 = 32;
 const SOON: Duration = Duration::from_micros(STREAK as u64 * 20);
 /// The bytes that a read of small messages has at most.
 const SMALL: usize = 4 << 10;
-/// The bytes of a burst that is not worth a nap, and of one that was worth none: more is there.
+/// A burst of fewer bytes is not worth a nap.
 const FEW: usize = 256;
+/// After a burst of so many bytes more is there already.
 const MANY: usize = 64 << 10;
-/// The bytes that end no nap, since it ends by itself, but wake a reader who has not got to it.
+/// The bytes that the system lets come during a nap before it marks the stream as readable.
 const LOW_WATER: u32 = 32 << 10;
 
 /// The reader's view of how a peer sends.
@@ -67,7 +68,7 @@ impl Pace {
     /// Ends the naps: whatever comes, or has come, wakes the reader.
     pub(super) fn wake(&mut self, stream: &Stream) {
         if mem::take(&mut self.napping) {
-            // Where it was set before, it can be set.
+            // The number was set before, so it can be set.
             stream.wake_at(1);
         }
     }

@@ -97,7 +97,7 @@ impl Connection {
                 }
             }
             if big {
-                // Its memory is used again where its receiver is done with it by now.
+                // The receiver may be done with the message by then, and its memory is used again.
                 future::yield_now().await;
             }
             let is_full = len == size;
@@ -116,12 +116,19 @@ impl Connection {
                 if unless_stopped(&self.stopped, sleep(NAP)).await.is_none() {
                     return Ok(());
                 }
-                if let Ok(more @ 1..) = self.stream.try_read(&mut buffer) {
-                    len = more;
-                    continue;
+                match self.stream.try_read(&mut buffer) {
+                    // The end is read once more.
+                    Ok(0) => {}
+                    Ok(more) => {
+                        len = more;
+                        continue;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error.to_string()),
                 }
-                pace.wake(&self.stream);
             }
+            // From here on the reader waits, so whatever comes has to wake it.
+            pace.wake(&self.stream);
             let read = timeout_at(heard + tick_time, self.stream.read(&mut buffer));
             len = match unless_stopped(&self.stopped, read).await {
                 None => return Ok(()),

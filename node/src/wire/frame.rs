@@ -14,7 +14,7 @@ use super::decode::Decoder;
 use super::encode::Encoder;
 use super::error::{DecodeError, EncodeError, Why};
 use super::flags::Flags;
-use super::kept::{Kept, Whole};
+use super::kept::{self, Kept, Whole};
 use super::tag;
 
 pub(crate) use self::fragments::{FRAME_HEAD, write_fragment};
@@ -177,10 +177,11 @@ impl Inbound {
         let (sequence, left) = (number(0), number(8));
         let whole = if first {
             let (atoms, start) = self.cache.header(frame, 18)?;
-            // As many as that, if all are as long as the first one.
+            // The message has so many bytes if all fragments are as long as the first one.
             let len = usize::try_from(left).unwrap_or(usize::MAX).saturating_mul(frame.len() - start);
             let mut bytes = self.kept.take(len);
-            bytes.reserve(len.min(GROWS * (frame.len() - start)));
+            // The message grows with what comes where this memory is not to be had.
+            let _ = bytes.try_reserve(len.min(GROWS * (frame.len() - start)).min(kept::MOST));
             bytes.extend_from_slice(&frame[start..]);
             self.fragments.begin(sequence, left, Sequence { atoms, bytes }, &self.limits)?
         } else {

@@ -1,15 +1,18 @@
 //! [`Kept`]: the memory of big messages, which those that come after them use again. Memory that is new has
 //! to be cleared by the system page by page, which takes as long as all else that is done to such a message.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 /// The bytes that are kept, of all messages of a peer.
-const MOST: usize = 8 << 20;
+pub(super) const MOST: usize = 8 << 20;
+/// The memory of a message that is worth keeping, in bytes. So no more than a hundred are kept.
+const BIG: usize = 64 << 10;
 /// The part of the memory that a message has to use at least, or it gets memory of its own.
-const USED: usize = 4;
+const USED: usize = 2;
 
 /// The memory of messages that are over.
 #[derive(Debug, Default)]
@@ -17,7 +20,8 @@ pub(crate) struct Kept(Mutex<Free>);
 
 #[derive(Debug, Default)]
 struct Free {
-    buffers: Vec<Vec<u8>>,
+    /// The oldest comes first.
+    buffers: VecDeque<Vec<u8>>,
     /// The bytes of all of them.
     bytes: usize,
     /// True if some was asked for since [`Kept::sweep`].
@@ -33,30 +37,44 @@ impl Kept {
     /// Returns an empty buffer for a message that may have `len` bytes: one that is kept, or a new one that
     /// grows with what comes.
     pub(super) fn take(&self, len: usize) -> Vec<u8> {
+        if len < BIG / USED {
+            return Vec::new();
+        }
         let mut free = self.free();
         free.wanted = true;
         let fits = |buffer: &Vec<u8>| buffer.capacity() >= len && buffer.capacity() / USED <= len;
-        let Some(place) = free.buffers.iter().position(fits) else { return Vec::new() };
-        let buffer = free.buffers.swap_remove(place);
+        let place = free.buffers.iter().position(fits);
+        let buffer = place.and_then(|place| free.buffers.remove(place)).unwrap_or_default();
         free.bytes -= buffer.capacity();
         buffer
     }
 
+    /// Keeps a buffer, and frees the oldest ones where there are too many.
     fn give_back(&self, mut buffer: Vec<u8>) {
         buffer.clear();
-        let mut free = self.free();
-        if free.bytes + buffer.capacity() <= MOST {
-            free.bytes += buffer.capacity();
-            free.buffers.push(buffer);
+        if !(BIG..=MOST).contains(&buffer.capacity()) {
+            return;
         }
+        let mut old = Vec::new();
+        let mut free = self.free();
+        free.bytes += buffer.capacity();
+        free.buffers.push_back(buffer);
+        while free.bytes > MOST
+            && let Some(oldest) = free.buffers.pop_front()
+        {
+            free.bytes -= oldest.capacity();
+            old.push(oldest);
+        }
+        // Memory is given back to the system behind the lock.
+        drop(free);
     }
 
     /// Frees what is kept, if nobody has asked for it since the last time.
     pub(crate) fn sweep(&self) {
         let mut free = self.free();
-        if !mem::take(&mut free.wanted) {
-            drop(mem::take(&mut *free));
-        }
+        let unused = if mem::take(&mut free.wanted) { Free::default() } else { mem::take(&mut *free) };
+        drop(free);
+        drop(unused);
     }
 }
 
@@ -138,12 +156,17 @@ mod tests {
             let free = kept.free();
             (free.bytes, free.buffers.len())
         };
-        drop([lend(MOST / 2), lend(MOST / 2), lend(1)]);
+        drop([lend(MOST / 2), lend(MOST / 2), lend(1), lend(MOST + 1)]);
         assert_eq!(are_kept(), (MOST, 2));
+        // The oldest makes room.
+        drop(lend(MOST / 4));
+        assert_eq!(are_kept(), (MOST / 4 * 3, 2));
+        drop(lend(MOST / 4));
+        assert_eq!(are_kept(), (MOST, 3));
         // Nothing of that size is there, but it was asked for.
         drop(kept.take(MOST));
         kept.sweep();
-        assert_eq!(are_kept(), (MOST, 2));
+        assert_eq!(are_kept(), (MOST, 3));
         kept.sweep();
         assert_eq!(are_kept(), (0, 0));
     }

@@ -242,7 +242,7 @@ impl RawMutex {
         let contended = LOCKED | CONTENDED;
         match self.word.compare_exchange(LOCKED, contended, order, order) {
             Ok(_) => true,
-            // It stays so: whoever has it waits for the lock of the queue.
+            // The word stays so: whoever has the lock waits for that of the queue.
             Err(word) => word == contended,
         }
     }
@@ -284,7 +284,9 @@ impl RawMutex {
             // The next one finds out under the lock of the queue. CONTENDED stays as it is.
             return next.waker;
         }
-        // Release pairs with Acquire in `try_lock`.
+        // Release pairs with Acquire in `try_lock`. A store would do, since nobody else changes the word while
+        // the caller has both locks; but models know of no order between it and what those write who try to
+        // lock.
         self.word.swap(0, Release);
         queue.wake_front()
     }

@@ -48,7 +48,8 @@ impl Guarded {
         // SAFETY: nobody else is left.
         self.value.with(|value| assert_eq!(unsafe { *value }, sum));
         assert_eq!(self.raw.word.load(Relaxed), 0, "somebody has left something behind");
-        assert!(self.raw.queue.lock().waiters.is_empty());
+        let queue = self.raw.queue.lock();
+        assert!(queue.waiters.is_empty() && !queue.is_woken && queue.tenure.is_none());
     }
 
     /// Returns true if the one with this key has nothing to wait for any more.
