@@ -49,7 +49,8 @@ impl Hosted {
     /// Has the runtime, which has one worker and no fibers, be carried by the loop that this is inserted in.
     ///
     /// # Errors
-    /// Those of [`Green::into_host`], and what the system says when it has no descriptor more.
+    /// Those of [`Green::into_host`], and what the system says when it has no descriptor more. The runtime is
+    /// dropped then, which cancels its tasks.
     pub fn new(green: Green) -> io::Result<Hosted> {
         let host = green.into_host().map_err(|refused| refused.error)?;
         let fd = host.as_fd().try_clone_to_owned()?;

@@ -4,7 +4,8 @@
 //! without it, a fiber is suspended. The connections that the crate opens itself have sockets of std's, which
 //! hold a worker up. For its asynchronous ones, `twoply::tokio::Io` over a stream is all that is needed.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::mem;
 
 use redis::{ConnectionLike, RedisResult, Value};
 
@@ -14,6 +15,9 @@ use redis::{ConnectionLike, RedisResult, Value};
 /// It begins as the server begins it: in version 2 of the protocol, as the default user, and in database 0.
 /// Whoever wants it otherwise says so with `AUTH` and `SELECT`. What a server sends unasked is not for it:
 /// subscribe with a connection of another kind.
+///
+/// A question that fails by the stream, or unwinds, is the last one: its answer may come yet, and would be
+/// taken for the next one's. Whoever asks nevertheless gets an error of the kind `NotConnected`.
 ///
 /// # Examples
 /// ```no_run
@@ -31,7 +35,8 @@ use redis::{ConnectionLike, RedisResult, Value};
 pub struct Connection<S> {
     stream: S,
     parser: redis::Parser,
-    /// False once the stream has failed, or has brought what is no answer.
+    /// False while an answer is to come, and from then on if the stream fails, brings what is no answer, or
+    /// unwinds.
     is_open: bool,
 }
 
@@ -46,24 +51,23 @@ impl<S: Read + Write> Connection<S> {
         &self.stream
     }
 
-    fn send(&mut self, commands: &[u8]) -> RedisResult<()> {
-        let sent = self.stream.write_all(commands).and_then(|()| self.stream.flush());
-        self.is_open &= sent.is_ok();
-        Ok(sent?)
-    }
-
-    fn receive(&mut self) -> RedisResult<Value> {
-        let value = self.parser.parse_value(&mut self.stream);
-        // An error of the server's is a value by itself.
-        self.is_open &= value.is_ok();
-        value
+    /// Sends commands, and returns as many answers, those of the server's that are errors among them.
+    fn ask(&mut self, commands: &[u8], answers: usize) -> RedisResult<Vec<Value>> {
+        if !mem::take(&mut self.is_open) {
+            return Err(io::Error::from(io::ErrorKind::NotConnected).into());
+        }
+        self.stream.write_all(commands)?;
+        self.stream.flush()?;
+        let values =
+            (0..answers).map(|_| self.parser.parse_value(&mut self.stream)).collect::<Result<_, _>>()?;
+        self.is_open = true;
+        Ok(values)
     }
 }
 
 impl<S: Read + Write> ConnectionLike for Connection<S> {
     fn req_packed_command(&mut self, command: &[u8]) -> RedisResult<Value> {
-        self.send(command)?;
-        self.receive()?.extract_error()
+        self.ask(command, 1)?.remove(0).extract_error()
     }
 
     fn req_packed_commands(
@@ -72,16 +76,10 @@ impl<S: Read + Write> ConnectionLike for Connection<S> {
         offset: usize,
         count: usize,
     ) -> RedisResult<Vec<Value>> {
-        self.send(commands)?;
-        // Each answer is read, or the next question would get what is left.
-        let mut refused = Ok(());
-        for _ in 0..offset {
-            if let Err(error) = self.receive()?.extract_error() {
-                refused = refused.and(Err(error));
-            }
-        }
-        let values = (0..count).map(|_| self.receive()).collect::<RedisResult<_>>()?;
-        refused.map(|()| values)
+        let mut values = self.ask(commands, offset + count)?;
+        let wanted = values.split_off(offset);
+        values.into_iter().try_for_each(|value| value.extract_error().map(drop))?;
+        Ok(wanted)
     }
 
     fn get_db(&self) -> i64 {
@@ -100,5 +98,56 @@ impl<S: Read + Write> ConnectionLike for Connection<S> {
 impl<S> std::fmt::Debug for Connection<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection").field("is_open", &self.is_open).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::io::{self, Read, Write};
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    use redis::{ConnectionLike, Value};
+
+    use super::Connection;
+
+    /// A server that has its answers ready. Where it has no more, a wait for it unwinds.
+    struct Answers(VecDeque<&'static [u8]>);
+
+    impl Read for Answers {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            match self.0.pop_front() {
+                Some(mut answer) => answer.read(buf),
+                None => resume_unwind(Box::new("nobody answers")),
+            }
+        }
+    }
+
+    impl Write for Answers {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            Ok(buf.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_question_that_unwinds_is_the_last_one() {
+        let answers: [&[u8]; 3] = [b"+OK\r\n", b"-ERR no\r\n", b"+QUEUED\r\n:1\r\n:2\r\n"];
+        let mut connection = Connection::new(Answers(answers.into()));
+        assert_eq!(connection.req_packed_command(b""), Ok(Value::Okay));
+        assert!(connection.req_packed_command(b"").is_err());
+        assert_eq!(connection.req_packed_commands(b"", 1, 2), Ok(vec![Value::Int(1), Value::Int(2)]));
+        assert!(connection.is_open(), "an error of the server's is an answer");
+
+        let asking = AssertUnwindSafe(|| connection.req_packed_command(b""));
+        assert!(catch_unwind(asking).is_err());
+        assert!(!connection.is_open());
+        // It comes too late, and is nobody's.
+        connection.stream.0.push_back(b"+OK\r\n");
+        assert!(connection.req_packed_command(b"").unwrap_err().is_io_error());
+        assert!(!connection.is_open());
     }
 }

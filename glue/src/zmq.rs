@@ -60,7 +60,8 @@ impl Socket {
     ///
     /// # Errors
     /// [`ETERM`](zmq::Error::ETERM) when its context has been ended, and what the system says when it has no
-    /// descriptor more.
+    /// descriptor more. What ZeroMQ has no name for is [`ENOBUFS`](zmq::Error::ENOBUFS), here and in all
+    /// operations.
     pub fn new(socket: zmq::Socket) -> zmq::Result<Socket> {
         let fd = socket.get_fd()?;
         Pollable::new(Owner { socket, fd }).map(Socket).map_err(|error| of_system(&error))
@@ -90,23 +91,28 @@ impl Socket {
     /// Sends a message of several parts, as one. Without any, there is nothing to send.
     ///
     /// # Errors
-    /// As [`send`](Socket::send).
+    /// As [`send`](Socket::send), and [`EHOSTUNREACH`](zmq::Error::EHOSTUNREACH) when the peer is seen to go
+    /// between two parts: then nobody gets any of them.
     ///
     /// # Cancel safety
-    /// As `send`: where there is room for the first part, there is for all.
+    /// As `send`: where there is room for the first part there is for all, and they are sent at once.
     pub async fn send_multipart(
         &mut self,
         parts: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> zmq::Result<()> {
         let parts: Vec<_> = parts.into_iter().collect();
-        let mut sent = 0;
         self.when(PollEvents::POLLOUT, |socket| {
-            while let Some(part) = parts.get(sent) {
-                let more = if sent + 1 < parts.len() { SNDMORE } else { 0 };
-                socket.send(part.as_ref(), DONTWAIT | more)?;
-                sent += 1;
+            let mut outcome = Ok(());
+            for (number, part) in parts.iter().enumerate() {
+                let more = if number + 1 < parts.len() { SNDMORE } else { 0 };
+                match socket.send(part.as_ref(), DONTWAIT | more) {
+                    // There was room, so the peer has gone. The socket drops what is left of the message,
+                    // and has to be given it, or would drop the next one.
+                    Err(zmq::Error::EAGAIN) if number > 0 => outcome = Err(zmq::Error::EHOSTUNREACH),
+                    sent => sent?,
+                }
             }
-            Ok(())
+            outcome
         })
         .await
     }
@@ -171,13 +177,81 @@ impl Socket {
     }
 }
 
-/// Returns an error of the system's as one of ZeroMQ's.
+/// Returns an error of the system's as one of ZeroMQ's, which has few of the names: its `from_raw` panics for
+/// all others.
 fn of_system(error: &io::Error) -> zmq::Error {
-    zmq::Error::from_raw(error.raw_os_error().unwrap_or(0))
+    let names = [zmq::Error::EINVAL, zmq::Error::EMFILE, zmq::Error::ENOMEM];
+    let same = |name: &zmq::Error| Some(name.to_raw()) == error.raw_os_error();
+    names.into_iter().find(same).unwrap_or(zmq::Error::ENOBUFS)
 }
 
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Socket").field("fd", &self.0.get_ref().fd).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io;
+    use std::thread::sleep;
+    use std::time::Duration;
+
+    use twoply_core::Wait;
+
+    use super::{Socket, of_system};
+
+    #[test]
+    fn each_number_of_the_systems_is_some_error() {
+        for raw in (-1..5000).chain([i32::MIN, i32::MAX]) {
+            let error = of_system(&io::Error::from_raw_os_error(raw));
+            assert!(error == zmq::Error::ENOBUFS || error.to_raw() == raw, "{raw}");
+        }
+        assert_eq!(of_system(&io::Error::from_raw_os_error(zmq::Error::EMFILE.to_raw())), zmq::Error::EMFILE);
+        assert_eq!(of_system(&io::ErrorKind::Unsupported.into()), zmq::Error::ENOBUFS);
+    }
+
+    /// A part of a message. While it is handed over, the peer goes.
+    struct Part(&'static str, Cell<Option<zmq::Socket>>);
+
+    impl AsRef<[u8]> for Part {
+        fn as_ref(&self) -> &[u8] {
+            if let Some(peer) = self.1.take() {
+                drop(peer);
+                // Long enough for ZeroMQ to hear of it at the next part. If it is not, there is a next round.
+                sleep(Duration::from_millis(20));
+            }
+            self.0.as_bytes()
+        }
+    }
+
+    /// Sends a message whose peer goes between two parts, until that is noticed. The next peer gets the next
+    /// message, and nothing of the first.
+    #[test]
+    fn a_peer_that_goes_between_two_parts_is_an_error() {
+        let lost = |kind, other| {
+            let context = zmq::Context::new();
+            let mut socket = Socket::new(context.socket(kind).unwrap()).unwrap();
+            socket.get_ref().bind("inproc://parts").unwrap();
+            let connect = || {
+                let peer = context.socket(other).unwrap();
+                peer.set_rcvtimeo(20_000).unwrap();
+                peer.connect("inproc://parts").unwrap();
+                peer
+            };
+            let peer = connect();
+            let part = |text| Part(text, Cell::new(None));
+            let parts = [part("one"), Part("two", Cell::new(Some(peer))), part("three")];
+            let Err(error) = socket.send_multipart(parts).wait() else { return false };
+            assert_eq!(error, zmq::Error::EHOSTUNREACH);
+            let next = connect();
+            socket.send("next").wait().unwrap();
+            assert_eq!(next.recv_multipart(0), Ok(vec![b"next".to_vec()]));
+            true
+        };
+        for (kind, other) in [(zmq::PUSH, zmq::PULL), (zmq::DEALER, zmq::DEALER)] {
+            assert!((0..100).any(|_| lost(kind, other)));
+        }
     }
 }

@@ -18,7 +18,8 @@ impl Runtime {
     /// They are those of [`Runtime::metrics`] and, of workers, of
     /// [`WorkerMetrics`](crate::green_backend::WorkerMetrics). Times, where they are
     /// [measured](super::Builder::time_polls), are counters with the label `le`, as the buckets of Prometheus
-    /// are: `histogram_quantile` reads them. `twoply_file_engine` is 1, and its label `engine` is the answer.
+    /// are: `histogram_quantile` reads them. `twoply_file_engine` is 1, and its label `engine` names the
+    /// engine of files.
     ///
     /// # Examples
     /// ```

@@ -1,8 +1,8 @@
 //! The trait `FusedFuture` of futures-core on futures of ours, with the feature `futures`.
 //!
-//! It holds for those that are over once and for all: they give their output away, panic when they are polled
-//! again, and so know in any case whether that is behind them. A sleep, a receive or a wait for an event may
-//! be polled again, and has no such end.
+//! It holds for those that are over once and for all: they give their output away, and so know in any case
+//! whether that is behind them. A sleep, a receive or a wait for an event may be polled again, and has no
+//! such end.
 
 /// Implements `FusedFuture` for a future, which is over where `$is_over` says so.
 macro_rules! fused {
