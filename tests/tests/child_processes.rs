@@ -18,7 +18,7 @@ use twoply_core::future::{join, join_all};
 use twoply_core::process::{Command, OutputError, Stdio};
 use twoply_core::signal::SignalKind;
 use twoply_core::time::timeout;
-use twoply_tests::{Systems, children_of, deny_pidfd, eventually, laws, set_mask};
+use twoply_tests::{Systems, children_of, deny_pidfd, eventually, laws, set_mask, skip};
 
 laws! {
     and_mixed {
@@ -181,8 +181,12 @@ fn a_child_runs_as_the_user_that_it_is_told(on: &Systems) {
     let (own_user, own_group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     let (user, group) = if own_user == 0 { (65_534, 65_533) } else { (own_user, own_group) };
     let task = on.here().spawn(async move {
-        let output = shell("id -u; id -g").uid(user).gid(group).output().await.unwrap();
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{user}\n{group}\n"));
+        let output = shell("id -u; id -g").uid(user).gid(group).output().await.map_err(io::Error::from);
+        let refused = output.as_ref().err().and_then(io::Error::raw_os_error);
+        if own_user == 0 && matches!(refused, Some(libc::EPERM | libc::EINVAL)) {
+            return skip("root may not become another user here");
+        }
+        assert_eq!(String::from_utf8(output.unwrap().stdout).unwrap(), format!("{user}\n{group}\n"));
         // Nobody but the system's administrator becomes another one.
         if own_user != 0 {
             let refused = Command::new("true").uid(own_user + 1).status().await.unwrap_err();
@@ -235,8 +239,8 @@ fn a_nul_byte_is_told_of_with_the_setting_that_has_it(on: &Systems) {
     says(|command| _ = command.args(["fine", "a\0", "\0b"]), r#"the argument "a\0""#);
     says(|command| _ = command.arg0("a\0"), r#"the name "a\0""#);
     says(|command| _ = command.current_dir("/tmp\0"), r#"the folder "/tmp\0""#);
-    says(|command| _ = command.env("NAME", "\0value"), r#"the variable "NAME" with "\0value""#);
-    says(|command| _ = command.envs([("NA\0ME", "value")]), r#"the variable "NA\0ME" with "value""#);
+    says(|command| _ = command.env("NAME", "\0value"), r#"the variable "NAME""#);
+    says(|command| _ = command.envs([("NA\0ME", "value")]), r#"the variable "NA\0ME""#);
     // One that is replaced is none.
     let mut replaced = Command::new("true");
     assert!(replaced.env("NAME", "\0").env("NAME", "value").status().wait().unwrap().success());

@@ -174,8 +174,9 @@ impl TcpStream {
 
     /// Sets how many bytes have to be there before a reader is woken (`SO_RCVLOWAT`), 1 at first; the end of
     /// the stream wakes it in any case, and so does a full buffer of the system's. What
-    /// [`try_read`](TcpStream::try_read) takes does not depend on it. Setting a number of bytes that are
-    /// there already wakes who waits.
+    /// [`try_read`](TcpStream::try_read) takes does not depend on it; a plain [`read`](TcpStream::read) on a
+    /// thread that may block waits for so many bytes itself, or for as many as it has room for. Setting a
+    /// number of bytes that are there already wakes who waits.
     ///
     /// So who looks at the stream now and then by itself, as a reader of many small messages may do, is not
     /// woken by each of them, which costs the sender time as well.

@@ -51,7 +51,7 @@ pub struct Child {
     limits: Limits,
 }
 
-/// The limits of [`Child::wait_with_output`].
+/// The limits of [`Child::wait_with_output`]; [`Child::wait_in_time`] has that of the time.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     /// The most bytes that it collects.
@@ -265,7 +265,7 @@ impl Child {
     pub(super) async fn wait_in_time(&mut self) -> io::Result<ExitStatus> {
         match self.end_within(self.limits, &mut Collected::new(None, None, 0)).await? {
             (status, None) => Ok(status),
-            (_, Some(_)) => Err(io::Error::new(io::ErrorKind::TimedOut, TimeoutError)),
+            (_, Some(_)) => Err(TimeoutError.into()),
         }
     }
 

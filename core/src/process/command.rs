@@ -290,9 +290,9 @@ impl Command {
     }
 
     /// Has the child lead a process group of its own, and what kills the child kill all of the group: also
-    /// what it has started, unless that has left the group. This holds for [`Child::kill`], [`kill_on_drop`]
-    /// and the [limit](Command::output_limit) of the output, until the status of the child has been taken;
-    /// see [`Child::signal_group`] for other signals.
+    /// what it has started, unless that has left the group. This holds for [`Child::kill`], [`kill_on_drop`],
+    /// the [timeout](Command::timeout) and the [limit](Command::output_limit) of the output, until the status
+    /// of the child has been taken; see [`Child::signal_group`] for other signals.
     ///
     /// A command that has started a child so cannot be told to start others otherwise.
     ///
@@ -350,6 +350,11 @@ impl Command {
     /// unless this is called. A child that has not ended by then, or whose output has not, is killed, and
     /// what has been read is in the error. [`Child::wait`] knows of no limit.
     ///
+    /// Without [`own_group`](Command::own_group) only the child itself is killed, and what it has started may
+    /// live on. The limit holds while the future is polled: dropping that of [`status`](Command::status) or
+    /// [`output`](Command::output) lets the child go on, unless [`kill_on_drop`](Command::kill_on_drop) is
+    /// set.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use twoply::{Wait, process::{Command, OutputError}};
@@ -399,8 +404,9 @@ impl Command {
     /// # Errors
     /// [`NotFound`](io::ErrorKind::NotFound) when there is no such program or folder;
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the program, an argument, a variable or the folder
-    /// has a NUL byte, with the one that has it; what else the system says, for instance that it is out of
-    /// processes or descriptors. Then there is no child, and nothing is left of the attempt.
+    /// has a NUL byte, with the one that has it, but of a variable only the name; what else the system says,
+    /// for instance that it is out of processes or descriptors. Then there is no child, and nothing is left
+    /// of the attempt.
     ///
     /// ```
     /// use twoply::{Wait, process::Command};
@@ -481,9 +487,10 @@ impl Command {
     /// Fails with the setting that has a NUL byte, if one has.
     fn refuse_nul(&self) -> io::Result<()> {
         let has_nul = |text: &OsStr| text.as_bytes().contains(&0);
+        // The value of a variable may be a secret, so it is not told.
         let variable = self.std.get_envs().find_map(|(name, value)| {
             let value = value?;
-            (has_nul(name) || has_nul(value)).then(|| format!("the variable {name:?} with {value:?}"))
+            (has_nul(name) || has_nul(value)).then(|| format!("the variable {name:?}"))
         });
         match self.nul.as_ref().or(variable.as_ref()) {
             Some(what) => {

@@ -36,7 +36,7 @@ pub enum OutputError {
         stderr: Vec<u8>,
     },
     /// The [time](super::Command::timeout) of the child was over, and it has been killed.
-    #[error("the child has not ended within {limit:?}, and has been killed")]
+    #[error("the child has not ended, or its output has not, within {limit:?}, and it has been killed")]
     TimedOut {
         /// The time that it had.
         limit: Duration,
