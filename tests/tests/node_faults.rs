@@ -7,8 +7,8 @@ use twoply_core::Wait;
 use twoply_core::actor::{Event, ExitReason, Pid as ActorPid, Process};
 use twoply_core::channel::TrySendError;
 use twoply_core::promise::Resolver;
+use twoply_node::Node;
 use twoply_node::wire::{Atom, FromTerm, Pid, ToTerm};
-use twoply_node::{Builder, Node};
 use twoply_tests::{Systems, eventually, laws, side_by_side};
 
 use self::hostile::{
@@ -19,7 +19,7 @@ use self::hostile::{
     strangers_are_refused_and_leave_nothing, what_a_peer_invents_is_forgotten,
     what_breaks_the_protocol_ends_the_connection_and_nothing_else,
 };
-use self::scripted::{COOKIE, SOON, Scripted};
+use self::scripted::{SOON, Scripted};
 
 #[path = "node_faults/hostile.rs"]
 mod hostile;
@@ -53,12 +53,8 @@ side_by_side! {
     everywhere { a_silent_peer_is_given_up_and_one_that_ticks_is_not }
 }
 
-fn start(on: &Systems, builder: Builder) -> Node {
-    on.here().spawn(builder.cookie(COOKIE).without_epmd().start()).wait().unwrap().unwrap()
-}
-
 fn node(on: &Systems, name: &str) -> Node {
-    start(on, Node::builder(name))
+    reach::ours(on, Node::builder(name))
 }
 
 /// Two nodes that know each other's address.

@@ -11,8 +11,9 @@ use twoply_node::wire::{Atom, Binary, Control, EncodeError, Flags, FromTerm, Lim
 use twoply_node::{Builder, CallError, Event as NodeEvent, Node};
 use twoply_tests::{ErlangNode, Systems, eventually, laws};
 
-use self::scripted::{COOKIE, SOON, Scripted};
+use self::scripted::{COOKIE, Parcel, SOON, Scripted, parcel};
 
+// Not each suite needs all of it.
 #[allow(dead_code)]
 #[path = "node_faults/scripted.rs"]
 mod scripted;
@@ -33,13 +34,6 @@ fn start(on: &Systems, builder: Builder) -> Node {
 
 fn node(on: &Systems) -> Node {
     start(on, Node::builder("ours@localhost"))
-}
-
-/// A number, and bytes.
-type Parcel = (u32, Binary);
-
-fn parcel(number: u32, len: usize) -> Parcel {
-    (number, vec![number as u8; len].into())
 }
 
 fn a_big_message_delays_its_sender_alone(on: &Systems) {

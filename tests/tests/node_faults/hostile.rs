@@ -8,31 +8,28 @@ use std::time::{Duration, Instant};
 use twoply_core::Wait;
 use twoply_core::actor::{Event, ExitReason, Process};
 use twoply_core::channel::TrySendError;
-use twoply_node::wire::{Atom, Binary, Connector, Control, Limits, Own, Pid, Reference, Target, Term};
-use twoply_node::{Builder, CallError, Event as NodeEvent, Node};
+use twoply_node::wire::{Atom, Connector, Control, Limits, Own, Pid, Reference, Target, Term};
+use twoply_node::{CallError, Event as NodeEvent, Node};
 use twoply_tests::{Systems, eventually};
 
-use super::reach;
-use super::scripted::{SOON, Scripted};
-
-fn start(on: &Systems, builder: Builder) -> Node {
-    reach::ours(on, builder)
-}
+use super::reach::{self, ours};
+use super::scripted::{Parcel, SOON, Scripted, parcel};
 
 fn node(on: &Systems) -> Node {
-    start(on, Node::builder("ours@localhost"))
-}
-
-/// A number, and bytes.
-type Parcel = (u32, Binary);
-
-fn parcel(number: u32, len: usize) -> Parcel {
-    (number, vec![number as u8; len].into())
+    ours(on, Node::builder("ours@localhost"))
 }
 
 /// Connects a peer with this name.
 fn peer_of(node: &Node, name: &str) -> Scripted {
-    Scripted::through(reach::dial(node.local_addr()), reach::HEAD, node.name(), Scripted::own(name))
+    let [peer] = peers_of(node, [name]);
+    peer
+}
+
+/// Connects peers with these names. All have dialed, which takes time inside TLS, before the first one is up:
+/// it must not be silent for long.
+fn peers_of<const N: usize>(node: &Node, names: [&str; N]) -> [Scripted; N] {
+    let dialed = names.map(|name| (reach::dial(node.local_addr()), Scripted::own(name)));
+    dialed.map(|(stream, own)| Scripted::through(stream, reach::HEAD, node.name(), own))
 }
 
 /// Returns a message of the handshake as it crosses.
@@ -155,7 +152,7 @@ pub(crate) fn what_a_peer_invents_is_forgotten(on: &Systems) {
 }
 
 pub(crate) fn a_silent_peer_is_given_up_and_one_that_ticks_is_not(on: &Systems) {
-    let node = start(on, Node::builder("ours@localhost").tick_time(Duration::from_secs(2)));
+    let node = ours(on, Node::builder("ours@localhost").tick_time(Duration::from_secs(2)));
     let events = node.events();
     let mut peer = peer_of(&node, "peer@localhost");
     assert!(matches!(events.recv().wait(), Ok(NodeEvent::Up { .. })));
@@ -266,7 +263,7 @@ pub(crate) fn a_process_that_does_not_keep_up_stops_its_own_peer_alone(on: &Syst
     let limits = Limits { waiting: 1 << 20, ..Limits::default() };
     // Longer than the peer may be silent: the clock of that stands still while nothing is read.
     let builder = Node::builder("ours@localhost").limits(limits);
-    let node = start(on, builder.stall_time(Duration::from_millis(1500)).tick_time(Duration::from_secs(1)));
+    let node = ours(on, builder.stall_time(Duration::from_millis(1500)).tick_time(Duration::from_secs(1)));
     let stuck = twoply_tests::builder(on).capacity(1).spawn(async |_me: Process<Parcel>| {
         std::future::pending::<()>().await;
     });
@@ -280,8 +277,7 @@ pub(crate) fn a_process_that_does_not_keep_up_stops_its_own_peer_alone(on: &Syst
     });
     node.register("quick", &quick.unwrap()).unwrap();
     let events = node.events();
-    let mut peer = peer_of(&node, "peer@localhost");
-    let mut other = peer_of(&node, "other@localhost");
+    let [mut peer, mut other] = peers_of(&node, ["peer@localhost", "other@localhost"]);
     for _ in 0..2 {
         assert!(matches!(events.recv().wait(), Ok(NodeEvent::Up { .. })));
     }
@@ -296,6 +292,7 @@ pub(crate) fn a_process_that_does_not_keep_up_stops_its_own_peer_alone(on: &Syst
     }
     say(&mut peer, "quick", parcel(1, 0));
     assert_eq!(told.recv_timeout(SOON), Ok(1));
+    other.stream.write_all(&[0; 4]).unwrap();
     for number in 5..15 {
         say(&mut peer, "stuck", parcel(number, 100_000));
     }
@@ -320,7 +317,7 @@ pub(crate) fn a_process_that_does_not_keep_up_stops_its_own_peer_alone(on: &Syst
 }
 
 pub(crate) fn a_peer_that_sends_no_whole_frame_is_given_up(on: &Systems) {
-    let node = start(on, Node::builder("ours@localhost").tick_time(Duration::from_millis(600)));
+    let node = ours(on, Node::builder("ours@localhost").tick_time(Duration::from_millis(600)));
     let events = node.events();
     let mut peer = peer_of(&node, "peer@localhost");
     assert!(matches!(events.recv().wait(), Ok(NodeEvent::Up { .. })));

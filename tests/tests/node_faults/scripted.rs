@@ -6,13 +6,20 @@ use std::time::Duration;
 
 use twoply_node::Node;
 use twoply_node::wire::{
-    Atom, Connector, Control, Flags, FromTerm, Inbound, Limits, Message, Own, Peer, Pid, Progress, ToTerm,
-    write_frame,
+    Atom, Binary, Connector, Control, Flags, FromTerm, Inbound, Limits, Message, Own, Peer, Pid, Progress,
+    ToTerm, write_frame,
 };
 
 pub(crate) const COOKIE: &str = "biscuit";
 /// How long word from another task may take.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// A number, and bytes.
+pub(crate) type Parcel = (u32, Binary);
+
+pub(crate) fn parcel(number: u32, len: usize) -> Parcel {
+    (number, vec![number as u8; len].into())
+}
 
 /// A peer of the test's own: it says what it likes.
 pub(crate) struct Scripted {
