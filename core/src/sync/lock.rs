@@ -58,7 +58,7 @@ const PAUSES: u32 = 32;
 /// and has not run since.
 const LATE_LOOKS: u32 = 2;
 
-/// See [`LATE_LOOKS`].
+/// The number of times that a stack gives its core away before each of the [`LATE_LOOKS`].
 const YIELDS: u32 = 4;
 
 /// Takes the lock if nobody has it, or whoever has it gives it back within a moment. It gives up when others

@@ -284,9 +284,9 @@ impl RawMutex {
             // The next one finds out under the lock of the queue. CONTENDED stays as it is.
             return next.waker;
         }
-        // Release pairs with Acquire in `try_lock`. A store would do, since nobody else changes the word while
-        // the caller has both locks; but models know of no order between it and what those write who try to
-        // lock.
+        // Release pairs with Acquire in `try_lock`. A store would do, since nobody else changes the word
+        // while the caller has both locks; but models know of no order between it and what those write who
+        // try to lock.
         self.word.swap(0, Release);
         queue.wake_front()
     }
