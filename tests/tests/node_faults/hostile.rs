@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use twoply_core::Wait;
 use twoply_core::actor::{Event, ExitReason, Process};
 use twoply_core::channel::TrySendError;
-use twoply_node::wire::{Atom, Connector, Control, Limits, Own, Pid, Reference, Target, Term};
+use twoply_node::wire::{Atom, Connector, Control, Limits, Own, Pid, Reference, Target, Term, ToTerm};
 use twoply_node::{CallError, Event as NodeEvent, Node};
 use twoply_tests::{Systems, eventually};
 
@@ -346,14 +346,16 @@ pub(crate) fn a_stream_of_small_messages_may_pause_at_any_time(on: &Systems) {
         }
     });
     node.register("counts", &counts.unwrap()).unwrap();
+    let (from, to) = (Some(peer.pid(1)), Target::Name(Atom::new("counts").unwrap()));
+    let send = Control::Send { from, to, urgent: false };
     for round in 0..20 {
-        // The last ones of a stream come alone, and so does a message behind a pause.
-        for numbers in [0..2_000 + round, 0..1] {
-            for number in numbers.clone() {
-                let (from, to) = (Some(peer.pid(1)), Target::Name(Atom::new("counts").unwrap()));
-                peer.say(&Control::Send { from, to, urgent: false }, &number);
-            }
-            for number in numbers {
+        // The last ones of a stream come alone, or at once and are more than a read takes; and there is one
+        // behind a pause.
+        for (alone, at_once) in [(2_000 + round, round % 2 * 700), (1, 0)] {
+            (0..alone).for_each(|number| peer.say(&send, &number));
+            let burst: Vec<u32> = (alone..alone + at_once).collect();
+            peer.say_at_once(&send, burst.iter().map(|number| number as &dyn ToTerm));
+            for number in 0..alone + at_once {
                 assert_eq!(told.recv_timeout(SOON), Ok(number));
             }
         }

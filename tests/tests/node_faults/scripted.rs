@@ -76,9 +76,20 @@ impl Scripted {
     }
 
     pub(crate) fn say(&mut self, control: &Control, payload: &dyn ToTerm) {
-        let mut frame = Vec::new();
-        write_frame(self.peer.agreed, control, &mut frame, |out| out.value(payload)).unwrap();
-        self.stream.write_all(&frame).unwrap();
+        self.say_at_once(control, [payload]);
+    }
+
+    /// Says all of this in one write.
+    pub(crate) fn say_at_once<'a>(
+        &mut self,
+        control: &Control,
+        payloads: impl IntoIterator<Item = &'a dyn ToTerm>,
+    ) {
+        let mut frames = Vec::new();
+        for payload in payloads {
+            write_frame(self.peer.agreed, control, &mut frames, |out| out.value(payload)).unwrap();
+        }
+        self.stream.write_all(&frames).unwrap();
     }
 
     pub(crate) fn pid(&self, id: u32) -> Pid {
