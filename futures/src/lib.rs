@@ -7,9 +7,9 @@
 //! | `Sink` | [`AsSink`], over a sender, a reference to a process or whatever else is a target of messages |
 //!
 //! The other way round, [`stream::poll_fn`](twoply_core::stream::poll_fn) makes one of our streams of one of
-//! theirs, and the futures of both are the same. Those that are over once and for
-//! all have `FusedFuture`: tasks, promises, answers, the locks of a mutex or a read-write lock, permits,
-//! barriers, shields and starts of actors. Others may be polled again, and become one by `.fuse()`.
+//! theirs, and the futures of both are the same. Those that are over once and for all have `FusedFuture`:
+//! tasks, promises, answers, the locks of a mutex or a read-write lock, permits, barriers, shields and starts
+//! of actors. Others may be polled again, and become one by `.fuse()`.
 //!
 //! # Examples
 //! ```

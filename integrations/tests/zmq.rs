@@ -98,14 +98,20 @@ fn what_is_pushed_is_pulled_in_order(on: &Systems) {
     bystander.end();
 }
 
-fn a_push_to_one_who_is_slow_waits(on: &Systems) {
+/// Returns two ends between which hardly a message has room.
+fn narrow_pair() -> (Socket, Socket) {
     let context = Context::new();
     let push = context.socket(zmq::PUSH).unwrap();
     push.set_sndhwm(1).unwrap();
     let pull = context.socket(zmq::PULL).unwrap();
     pull.set_rcvhwm(1).unwrap();
-    let (mut push, mut pull) = (Socket::new(push).unwrap(), Socket::new(pull).unwrap());
+    let (push, pull) = (Socket::new(push).unwrap(), Socket::new(pull).unwrap());
     push.get_ref().connect(&bind(&pull)).unwrap();
+    (push, pull)
+}
+
+fn a_push_to_one_who_is_slow_waits(on: &Systems) {
+    let (mut push, mut pull) = narrow_pair();
     let bystander = Bystander::start(on);
     let sent = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&sent);
@@ -235,13 +241,7 @@ fn messages_of_several_parts_come_whole(on: &Systems) {
 fn what_is_dropped_has_taken_nothing(on: &Systems) {
     /// Short enough for some to be over before a message comes.
     const SHORT: Duration = Duration::from_micros(20);
-    let context = Context::new();
-    let push = context.socket(zmq::PUSH).unwrap();
-    push.set_sndhwm(1).unwrap();
-    let pull = context.socket(zmq::PULL).unwrap();
-    pull.set_rcvhwm(1).unwrap();
-    let (mut push, mut pull) = (Socket::new(push).unwrap(), Socket::new(pull).unwrap());
-    push.get_ref().connect(&bind(&pull)).unwrap();
+    let (mut push, mut pull) = narrow_pair();
     let pulling = on.here().spawn(async move {
         let mut next = 0;
         while next < MESSAGES {

@@ -61,15 +61,13 @@ const LATE_LOOKS: u32 = 2;
 /// The number of times that a stack gives its core away before each of the [`LATE_LOOKS`].
 const YIELDS: u32 = 4;
 
-/// Takes the lock if nobody has it, or whoever has it gives it back within a moment. It gives up when others
-/// wait in the queue, and none of them is on its way.
+/// Takes the lock if whoever has it gives it back within a moment. It gives up when others wait in the queue,
+/// and none of them is on its way.
 fn lock_soon(raw: &impl RawLock) -> bool {
     let looks = if cfg!(loom) { 0 } else { 1 + LATE_LOOKS };
-    for look in 0..=looks {
+    for look in 0..looks {
         match look {
-            // The lock may be free: where the budget was over, nobody has tried yet.
-            0 => {}
-            1 => (0..PAUSES).for_each(|_| hint::spin_loop()),
+            0 => (0..PAUSES).for_each(|_| hint::spin_loop()),
             _ => (0..YIELDS).for_each(|_| thread::yield_now()),
         }
         match raw.look() {
@@ -131,9 +129,15 @@ impl Waiting {
         let unit = ready!(coop::proceed(cx));
         // Where others wait for the thread, whoever has the lock may be one of them; and so it may be where a
         // foreign executor polls.
-        let may_spin = !self.wait_key.is_set()
-            && with_current(|strand| strand.may_block() && strand.state().refills_budget(cx.waker()));
-        let is_locked = may_spin && lock_soon(raw);
+        let may_spin =
+            || with_current(|strand| strand.may_block() && strand.state().refills_budget(cx.waker()));
+        let is_locked = !self.wait_key.is_set()
+            && match raw.look() {
+                // The budget was over, and nobody has tried yet.
+                Sight::Free if raw.try_lock() => true,
+                Sight::Awaited => false,
+                _ => may_spin() && lock_soon(raw),
+            };
         let locked = if is_locked || raw.poll_lock(&mut self.wait_key, cx.waker()).is_ready() {
             Ok(())
         } else {

@@ -125,8 +125,6 @@ impl RawLock for RawMutex {
     #[cold]
     fn poll_lock(&self, wait_key: &mut WaitKey, waker: &Waker) -> Poll<()> {
         let polled = match wait_key.get() {
-            // One whose budget was over has not tried yet.
-            None if self.look() == Sight::Free && self.try_lock() => Poll::Ready(()),
             None => self.enter(wait_key, waker),
             Some(key) => self.come_back(wait_key, key, waker),
         };

@@ -17,6 +17,17 @@ impl Guarded {
         Arc::new(Guarded { raw: RawMutex::new(), value: UnsafeCell::new(0) })
     }
 
+    /// Returns a lock that somebody has, and for which two wait.
+    fn awaited() -> (Arc<Guarded>, [WaitKey; 2]) {
+        let shared = Guarded::new();
+        assert!(shared.raw.try_lock());
+        let mut waiting = [WaitKey::new(), WaitKey::new()];
+        for wait_key in &mut waiting {
+            assert!(shared.raw.poll_lock(wait_key, Waker::noop()).is_pending());
+        }
+        (shared, waiting)
+    }
+
     /// The section that the lock is for; loom's cell checks that nobody else is in one.
     fn add(&self) {
         // SAFETY: the caller has the lock.
@@ -34,6 +45,13 @@ impl Guarded {
         self.add();
     }
 
+    /// Goes on with one that waits, while nobody has the lock.
+    fn go_on(&self, wait_key: &mut WaitKey) {
+        assert!(self.is_woken(wait_key), "asleep, and nobody has the lock");
+        assert!(self.raw.poll_lock(wait_key, Waker::noop()).is_ready());
+        self.add();
+    }
+
     /// Has somebody else take the lock if it is free.
     fn barge(self: &Arc<Self>) -> thread::JoinHandle<()> {
         let shared = Arc::clone(self);
@@ -47,6 +65,10 @@ impl Guarded {
     fn assert_idle(&self, sum: u32) {
         // SAFETY: nobody else is left.
         self.value.with(|value| assert_eq!(unsafe { *value }, sum));
+        self.assert_nobody_is_left();
+    }
+
+    fn assert_nobody_is_left(&self) {
         assert_eq!(self.raw.word.load(Relaxed), 0, "somebody has left something behind");
         let queue = self.raw.queue.lock();
         assert!(queue.waiters.is_empty() && !queue.is_woken && queue.tenure.is_none());
@@ -98,20 +120,14 @@ fn an_unlock_wakes_whoever_has_come_to_wait() {
 #[test]
 fn whoever_gives_up_passes_the_wake_up_on() {
     loom::model(|| {
-        let shared = Guarded::new();
-        assert!(shared.raw.try_lock());
-        let (mut a, mut b) = (WaitKey::new(), WaitKey::new());
-        assert!(shared.raw.poll_lock(&mut a, Waker::noop()).is_pending());
-        assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_pending());
+        let (shared, [mut a, mut b]) = Guarded::awaited();
         let holder = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || shared.add())
         };
         shared.raw.stop(&mut a);
         holder.join().unwrap();
-        assert!(shared.is_woken(&b), "asleep, and nobody has the lock");
-        assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_ready());
-        shared.add();
+        shared.go_on(&mut b);
         shared.assert_idle(2);
     });
 }
@@ -120,11 +136,7 @@ fn whoever_gives_up_passes_the_wake_up_on() {
 #[test]
 fn a_lock_that_is_handed_over_is_never_lost() {
     loom::model(|| {
-        let shared = Guarded::new();
-        assert!(shared.raw.try_lock());
-        let (mut a, mut b) = (WaitKey::new(), WaitKey::new());
-        assert!(shared.raw.poll_lock(&mut a, Waker::noop()).is_pending());
-        assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_pending());
+        let (shared, [mut a, mut b]) = Guarded::awaited();
         for _ in 0..PATIENCE {
             shared.raw.unlock();
             assert!(shared.raw.try_lock(), "nobody is kept from a free lock");
@@ -136,9 +148,7 @@ fn a_lock_that_is_handed_over_is_never_lost() {
         };
         shared.raw.stop(&mut a);
         holder.join().unwrap();
-        assert!(shared.is_woken(&b), "asleep, and nobody has the lock");
-        assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_ready());
-        shared.add();
+        shared.go_on(&mut b);
         shared.assert_idle(2);
     });
 }
@@ -147,19 +157,13 @@ fn a_lock_that_is_handed_over_is_never_lost() {
 #[test]
 fn an_unlock_after_one_has_given_up_wakes_the_next() {
     loom::model(|| {
-        let shared = Guarded::new();
-        assert!(shared.raw.try_lock());
-        let (mut a, mut b) = (WaitKey::new(), WaitKey::new());
-        assert!(shared.raw.poll_lock(&mut a, Waker::noop()).is_pending());
-        assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_pending());
+        let (shared, [mut a, mut b]) = Guarded::awaited();
         shared.add();
         let barging = shared.barge();
         shared.raw.stop(&mut a);
         barging.join().unwrap();
-        assert!(shared.is_woken(&b), "asleep, and nobody has the lock");
-        assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_ready());
-        shared.raw.unlock();
-        assert_eq!(shared.raw.word.load(Relaxed), 0);
+        shared.go_on(&mut b);
+        shared.assert_nobody_is_left();
     });
 }
 
@@ -167,11 +171,7 @@ fn an_unlock_after_one_has_given_up_wakes_the_next() {
 #[test]
 fn an_unlock_of_one_that_has_waited_wakes_the_next() {
     loom::model(|| {
-        let shared = Guarded::new();
-        assert!(shared.raw.try_lock());
-        let (mut a, mut b) = (WaitKey::new(), WaitKey::new());
-        assert!(shared.raw.poll_lock(&mut a, Waker::noop()).is_pending());
-        assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_pending());
+        let (shared, [mut a, mut b]) = Guarded::awaited();
         shared.add();
         let barging = shared.barge();
         let first = shared.raw.poll_lock(&mut a, Waker::noop());
@@ -183,10 +183,8 @@ fn an_unlock_of_one_that_has_waited_wakes_the_next() {
             assert!(shared.raw.poll_lock(&mut a, Waker::noop()).is_ready());
             shared.add();
         }
-        assert!(shared.is_woken(&b), "asleep, and nobody has the lock");
-        assert!(shared.raw.poll_lock(&mut b, Waker::noop()).is_ready());
-        shared.raw.unlock();
-        assert_eq!(shared.raw.word.load(Relaxed), 0);
+        shared.go_on(&mut b);
+        shared.assert_nobody_is_left();
     });
 }
 
