@@ -1,22 +1,19 @@
 //! An open file.
 
-use std::fmt;
+mod traits;
+
 use std::fs::{Metadata, Permissions};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::OpenOptions;
 use super::cursor::{Bufs, Shared, Way};
 use super::error::{of_path, of_path_with_hint};
-use super::positioned::{self, ReadAt, WriteAt};
 use super::sys;
 use crate::base::waitlist::WaitKey;
-use crate::kernel::Wait;
 use crate::kernel::blocking::call;
 use crate::kernel::files::{self, OpenFile};
 
@@ -78,6 +75,19 @@ impl File {
     ///
     /// # Errors
     /// The system's, with operation and path.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-create-{}", std::process::id()));
+    /// std::fs::write(&path, "what was there before")?;
+    /// let file = File::create(&path).wait()?;
+    /// file.write_all(b"new").wait()?;
+    /// assert_eq!(std::fs::read(&path)?, b"new");
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn create(path: impl AsRef<Path> + Send) -> io::Result<File> {
         OpenOptions::new().write(true).create(true).truncate(true).open(path).await
     }
@@ -104,6 +114,20 @@ impl File {
     }
 
     /// Makes it of an open file of std's. The cursor begins where that of `file` is.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::Read;
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-from-std-{}", std::process::id()));
+    /// std::fs::write(&path, "hello")?;
+    /// let mut theirs = std::fs::File::open(&path)?;
+    /// theirs.read_exact(&mut [0; 2])?;
+    /// let ours = twoply::fs::File::from_std(theirs);
+    /// assert_eq!(ours.position(), 2);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn from_std(file: std::fs::File) -> File {
         File::new(OpenFile::new(file, None, files::gate()))
     }
@@ -112,6 +136,19 @@ impl File {
     ///
     /// # Errors
     /// When the system is out of descriptors.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-to-std-{}", std::process::id()));
+    /// std::fs::write(&path, "hello")?;
+    /// let ours = File::open(&path).wait()?;
+    /// ours.read_exact(&mut [0; 2]).wait()?;
+    /// assert_eq!(std::io::read_to_string(ours.to_std()?)?, "llo");
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn to_std(&self) -> io::Result<std::fs::File> {
         let shared = &self.shared;
         let duplicate = || {
@@ -125,6 +162,17 @@ impl File {
     }
 
     /// Returns the path that it was opened by; `None` for one that was made of a descriptor.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::path::Path;
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// let null = File::open("/dev/null").wait()?;
+    /// assert_eq!(null.path(), Some(Path::new("/dev/null")));
+    /// assert_eq!(File::from_std(null.to_std()?).path(), None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn path(&self) -> Option<&Path> {
         self.shared.file.path()
     }
@@ -167,6 +215,21 @@ impl File {
     ///
     /// # Errors
     /// As `read`.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::IoSliceMut;
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-read-vectored-{}", std::process::id()));
+    /// std::fs::write(&path, "headbody")?;
+    /// let (mut head, mut body) = ([0; 4], [0; 4]);
+    /// let mut bufs = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut body)];
+    /// assert_eq!(File::open(&path).wait()?.read_vectored(&mut bufs).wait()?, 8);
+    /// assert_eq!((&head, &body), (b"head", b"body"));
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn read_vectored<'a, 'b>(
         &'a self,
         bufs: &'a mut [IoSliceMut<'b>],
@@ -180,6 +243,19 @@ impl File {
     ///
     /// # Errors
     /// As [`read`](File::read).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-read-to-end-{}", std::process::id()));
+    /// std::fs::write(&path, "world")?;
+    /// let mut text = b"hello ".to_vec();
+    /// assert_eq!(File::open(&path).wait()?.read_to_end(&mut text).wait()?, 5);
+    /// assert_eq!(text, b"hello world");
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn read_to_end(&self, bytes: &mut Vec<u8>) -> io::Result<usize> {
         let before = bytes.len();
         let mut chunk = vec![0; CHUNK];
@@ -235,6 +311,22 @@ impl File {
     ///
     /// # Errors
     /// The system's, with operation and path, such as [`StorageFull`](io::ErrorKind::StorageFull).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-write-{}", std::process::id()));
+    /// let file = File::create_new(&path).wait()?;
+    /// let mut rest = &b"hello"[..];
+    /// while !rest.is_empty() {
+    ///     let written = file.write(rest).wait()?;
+    ///     rest = &rest[written..];
+    /// }
+    /// assert_eq!(std::fs::read(&path)?, b"hello");
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn write<'a>(
         &'a self,
         buf: &'a [u8],
@@ -247,6 +339,20 @@ impl File {
     ///
     /// # Errors
     /// As `write`.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::IoSlice;
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-write-vectored-{}", std::process::id()));
+    /// let file = File::create_new(&path).wait()?;
+    /// let bufs = [IoSlice::new(b"head"), IoSlice::new(b"body")];
+    /// assert_eq!(file.write_vectored(&bufs).wait()?, 8);
+    /// assert_eq!(std::fs::read(&path)?, b"headbody");
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn write_vectored<'a, 'b>(
         &'a self,
         bufs: &'a [IoSlice<'b>],
@@ -262,6 +368,19 @@ impl File {
     ///
     /// # Errors
     /// As [`write`](File::write).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-write-all-{}", std::process::id()));
+    /// let file = File::create_new(&path).wait()?;
+    /// file.write_all(b"one ").wait()?;
+    /// file.write_all(b"two").wait()?;
+    /// assert_eq!((std::fs::read(&path)?, file.position()), (b"one two".to_vec(), 7));
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn write_all(&self, buf: &[u8]) -> io::Result<()> {
         let mut rest = buf;
         while !rest.is_empty() {
@@ -303,123 +422,41 @@ impl File {
         })
     }
 
-    /// Returns the position of the cursor, in bytes. [`read_at`](File::read_at) has an example.
+    /// Returns the position of the cursor, in bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-position-{}", std::process::id()));
+    /// let file = File::create_new(&path).wait()?;
+    /// file.write_all(b"hello").wait()?;
+    /// assert_eq!(file.position(), 5);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn position(&self) -> u64 {
         self.shared.position()
-    }
-
-    /// Reads at a position, and leaves the cursor alone. Reads and writes at positions go on side by side.
-    /// Cancel-safe: one that is dropped has read nothing.
-    ///
-    /// # Errors
-    /// The system's, with operation and path.
-    ///
-    /// # Examples
-    /// ```
-    /// use twoply::{Wait, fs::File};
-    ///
-    /// # let path = std::env::temp_dir().join(format!("twoply-doc-read-at-{}", std::process::id()));
-    /// let file = File::create_new(&path).wait()?;
-    /// file.write_at(b"abcdef", 0).wait()?;
-    /// let mut buf = [0; 2];
-    /// assert_eq!(file.read_at(&mut buf, 3).wait()?, 2);
-    /// assert_eq!((&buf, file.position()), (b"de", 0));
-    /// # std::fs::remove_file(&path)?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn read_at<'a>(
-        &'a self,
-        buf: &'a mut [u8],
-        at: u64,
-    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
-        ReadAt::new(self, buf, at)
-    }
-
-    /// Writes at a position, and leaves the cursor alone. In a file that is opened for appending, Linux
-    /// writes to the end nevertheless. [`read_at`](File::read_at) has an example.
-    ///
-    /// One that is dropped may have written some of its bytes, or all, or do so yet.
-    ///
-    /// # Errors
-    /// The system's, with operation and path.
-    pub fn write_at<'a>(
-        &'a self,
-        buf: &'a [u8],
-        at: u64,
-    ) -> impl Future<Output = io::Result<usize>> + Send + Unpin + use<'a> {
-        WriteAt::new(self, buf, at)
-    }
-
-    /// Fills `buf` from a position on, and leaves the cursor alone.
-    ///
-    /// # Errors
-    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the file ends before; else as
-    /// [`read_at`](File::read_at).
-    pub async fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
-        let (mut rest, mut at) = (buf, at);
-        while !rest.is_empty() {
-            match self.read_at(rest, at).await? {
-                0 => return Err(self.failed("read", io::ErrorKind::UnexpectedEof.into())),
-                n => (rest, at) = (&mut rest[n..], at + n as u64),
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes all of `buf` from a position on, and leaves the cursor alone.
-    ///
-    /// # Errors
-    /// As [`write_at`](File::write_at).
-    pub async fn write_all_at(&self, buf: &[u8], at: u64) -> io::Result<()> {
-        let (mut rest, mut at) = (buf, at);
-        while !rest.is_empty() {
-            match self.write_at(rest, at).await? {
-                0 => return Err(self.failed("write", io::ErrorKind::WriteZero.into())),
-                n => (rest, at) = (&rest[n..], at + n as u64),
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits until the device has all that has been written, and what the system knows of the file.
-    ///
-    /// # Errors
-    /// The system's, with operation and path: also of a write that it had accepted before.
-    ///
-    /// # Examples
-    /// ```
-    /// use twoply::{Wait, fs::File};
-    ///
-    /// # let path = std::env::temp_dir().join(format!("twoply-doc-sync-all-{}", std::process::id()));
-    /// let journal = File::create_new(&path).wait()?;
-    /// journal.write_all(b"transfer 12 to account 34\n").wait()?;
-    /// journal.sync_all().wait()?;
-    /// // From here on, not even a crash of the machine loses the entry.
-    /// # std::fs::remove_file(&path)?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub async fn sync_all(&self) -> io::Result<()> {
-        self.sync(false).await
-    }
-
-    /// As [`sync_all`](File::sync_all), but for what is needed to read the bytes alone: times may be lost.
-    ///
-    /// # Errors
-    /// As `sync_all`.
-    pub async fn sync_data(&self) -> io::Result<()> {
-        self.sync(true).await
-    }
-
-    async fn sync(&self, only_data: bool) -> io::Result<()> {
-        let mut turn = Turn::new(self, Way::Write);
-        poll_fn(|cx| self.shared.poll_idle(&mut turn.key, cx)).await;
-        positioned::sync(self, only_data).await
     }
 
     /// Cuts the file off, or extends it with zeros, to a length in bytes. The cursor stays where it is.
     ///
     /// # Errors
     /// The system's, with operation and path.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-set-len-{}", std::process::id()));
+    /// let file = File::create_new(&path).wait()?;
+    /// file.write_all(b"hello").wait()?;
+    /// file.set_len(2).wait()?;
+    /// file.set_len(4).wait()?;
+    /// assert_eq!((std::fs::read(&path)?, file.position()), (b"he\0\0".to_vec(), 5));
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn set_len(&self, length: u64) -> io::Result<()> {
         self.call("set the length of", move |file| file.set_len(length)).await
     }
@@ -428,6 +465,18 @@ impl File {
     ///
     /// # Errors
     /// The system's, with operation and path.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, fs::File};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-metadata-{}", std::process::id()));
+    /// std::fs::write(&path, "hello")?;
+    /// let metadata = File::open(&path).wait()?.metadata().wait()?;
+    /// assert!(metadata.is_file() && metadata.len() == 5);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn metadata(&self) -> io::Result<Metadata> {
         self.call("look at", |file| file.metadata()).await
     }
@@ -436,6 +485,19 @@ impl File {
     ///
     /// # Errors
     /// The system's, with operation and path.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::os::unix::fs::PermissionsExt;
+    /// use twoply::{Wait, fs::{File, Permissions}};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("twoply-doc-set-permissions-{}", std::process::id()));
+    /// let file = File::create_new(&path).wait()?;
+    /// file.set_permissions(Permissions::from_mode(0o600)).wait()?;
+    /// assert_eq!(file.metadata().wait()?.permissions().mode() & 0o777, 0o600);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
         self.call("set the permissions of", |file| file.set_permissions(permissions)).await
     }
@@ -465,16 +527,16 @@ const WHOLE_BLOCKS: &str =
 const CHUNK: usize = 64 * 1024;
 
 /// The place of a future among those who wait for the cursor, which it leaves when it is dropped.
-struct Turn<'a> {
+pub(super) struct Turn<'a> {
     file: &'a File,
-    key: WaitKey,
+    pub(super) key: WaitKey,
     way: Way,
     /// The number of the background operation that it has begun last; 0: none.
     started: u64,
 }
 
 impl<'a> Turn<'a> {
-    fn new(file: &'a File, way: Way) -> Turn<'a> {
+    pub(super) fn new(file: &'a File, way: Way) -> Turn<'a> {
         Turn { file, key: WaitKey::new(), way, started: 0 }
     }
 
@@ -492,109 +554,3 @@ impl Drop for Turn<'_> {
         shared.give_up(self.way, self.started);
     }
 }
-
-impl From<std::fs::File> for File {
-    fn from(file: std::fs::File) -> File {
-        File::from_std(file)
-    }
-}
-
-impl AsFd for File {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.shared.file.as_fd()
-    }
-}
-
-impl fmt::Debug for File {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("File").field("path", &self.path()).field("fd", &self.as_fd()).finish_non_exhaustive()
-    }
-}
-
-/// Implements the traits of std and futures-io for a type that is a file, or refers to one.
-macro_rules! impl_io {
-    ($kind:ty) => {
-        impl io::Read for $kind {
-            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-                File::read(self, buf).wait()
-            }
-
-            fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-                File::read_vectored(self, bufs).wait()
-            }
-        }
-
-        impl io::Write for $kind {
-            fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-                File::write(self, buf).wait()
-            }
-
-            fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-                File::write_vectored(self, bufs).wait()
-            }
-
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-
-        impl io::Seek for $kind {
-            fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-                File::seek(self, to).wait()
-            }
-        }
-
-        impl futures_io::AsyncRead for $kind {
-            fn poll_read(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &mut [u8],
-            ) -> Poll<io::Result<usize>> {
-                self.poll_read_vectored(cx, &mut [IoSliceMut::new(buf)])
-            }
-
-            fn poll_read_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bufs: &mut [IoSliceMut<'_>],
-            ) -> Poll<io::Result<usize>> {
-                self.poll_move(cx, Way::Read, Bufs::Read(bufs))
-            }
-        }
-
-        impl futures_io::AsyncWrite for $kind {
-            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-                self.poll_write_vectored(cx, &[IoSlice::new(buf)])
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bufs: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                self.poll_move(cx, Way::Write, Bufs::Write(bufs))
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(Ok(()))
-            }
-
-            /// Waits until the writes are over. The file is closed when its last handle is dropped.
-            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                let shared = &self.shared;
-                shared.with_place(Way::Write, |key| shared.poll_idle(key, cx)).map(Ok)
-            }
-        }
-
-        impl futures_io::AsyncSeek for $kind {
-            fn poll_seek(self: Pin<&mut Self>, cx: &mut Context<'_>, to: SeekFrom) -> Poll<io::Result<u64>> {
-                let shared = &self.shared;
-                let sought = shared.with_place(Way::Read, |key| shared.poll_seek(key, cx, to));
-                sought.map_err(|error| self.failed("seek in", error))
-            }
-        }
-    };
-}
-
-impl_io!(File);
-impl_io!(&File);
