@@ -212,6 +212,19 @@ impl<F: Family> Endpoint<F, Stream> {
     }
 
     /// As [`read_vectored`](Endpoint::read_vectored), at once.
+    ///
+    /// ```
+    /// use std::io::IoSliceMut;
+    /// use twoply::net::UnixStream;
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// ours.try_write(b"headbody")?;
+    /// let (mut head, mut body) = ([0; 4], [0; 4]);
+    /// let mut bufs = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut body)];
+    /// assert_eq!(theirs.try_read_vectored(&mut bufs)?, 8);
+    /// assert_eq!((&head, &body), (b"head", b"body"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         at_once(|| sys::recv_vectored(self.io(), bufs))
     }
@@ -298,6 +311,18 @@ impl<F: Family> Endpoint<F, Listener> {
 #[allow(clippy::missing_errors_doc, reason = "each has those of the operation of its name")]
 impl<F: Family> Endpoint<F, Datagram> {
     /// As [`send`](Endpoint::send), at once.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use twoply::net::UnixDatagram;
+    ///
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// while ours.try_send(b"hello").is_ok() {}
+    /// let error = ours.try_send(b"one more").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock, "nobody receives, so the queue is full");
+    /// # drop(theirs);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
         at_once(|| sys::send_to(self.io(), buf, None))
     }
@@ -335,6 +360,19 @@ impl<F: Family> Endpoint<F, Datagram> {
     }
 
     /// As [`recv_from`](Endpoint::recv_from), at once.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use twoply::{Wait, net::UdpSocket};
+    ///
+    /// let (ours, theirs) = (UdpSocket::bind("127.0.0.1:0").wait()?, UdpSocket::bind("127.0.0.1:0").wait()?);
+    /// let error = theirs.try_recv_from(&mut [0; 8]).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    /// ours.send_to(b"hello", theirs.local_addr()?).wait()?;
+    /// theirs.readable().wait()?;
+    /// assert_eq!(theirs.try_recv_from(&mut [0; 8])?.1, ours.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(Received, F::Address)> {
         at_once(|| datagram::receive_from::<F>(self.io(), buf, Receive::Take))
     }
@@ -356,6 +394,16 @@ impl<F: Family> Endpoint<F, Datagram> {
     }
 
     /// As [`recv`](Endpoint::recv), as a poll function.
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use twoply::{Wait, net::UnixDatagram};
+    ///
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// ours.send(b"hello").wait()?;
+    /// assert_eq!(poll_fn(|cx| theirs.poll_recv(cx, &mut [0; 8])).wait()?.len, 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<Received>> {
         self.poll_op(Direction::Read, cx, |io| datagram::receive(io, buf, Receive::Take).map(Progress::More))
     }
