@@ -288,8 +288,8 @@ where
 /// path, one of TLS, or anything else that has to be waited for first. What is sent meanwhile waits. If
 /// `opening` fails, that is an [`Event::Error`], and the port closes.
 ///
-/// `opening` runs in the task of the port, and must not block. It is dropped with the port; one that is
-/// [closed](PortRef::close) still waits for it, to write what has been sent.
+/// `opening` runs in the task of the port, and must not block. It is dropped with the port. One that is
+/// [closed](PortRef::close) waits for it only if something has been sent, to write that.
 ///
 /// # Examples
 /// ```

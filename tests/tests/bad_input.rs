@@ -1,6 +1,7 @@
 //! What a program may get wrong: a descriptor that is closed is told of as what it is, wherever it is used,
 //! and a buffer without room moves nothing and waits for nothing.
 
+use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
@@ -79,13 +80,34 @@ fn a_closed_stream_is_told_of_as_that(on: &Systems) {
     assert_closed(by_std.1);
 }
 
+/// Polls an operation of `socket` until it is ready.
+async fn udp_polled(
+    socket: UdpSocket,
+    mut poll: impl FnMut(&UdpSocket, &mut Context<'_>) -> Poll<io::Result<()>>,
+) -> io::Result<()> {
+    poll_fn(|cx| poll(&socket, cx)).await
+}
+
 fn a_closed_socket_of_datagrams_is_told_of_as_that(on: &Systems) {
     let udp = || UdpSocket::from(std::net::UdpSocket::from(none()));
     both(on, move || async move { udp().recv_from(&mut [0]).await }, assert_closed);
     both(on, move || async move { udp().recv(&mut [0]).await }, assert_closed);
     both(on, move || async move { udp().send(b"x").await }, assert_closed);
     both(on, move || async move { udp().send_to(b"x", ([127, 0, 0, 1], 9)).await }, assert_closed);
+    both(on, move || async move { udp().try_send(b"x") }, assert_closed);
+    both(on, move || async move { udp().try_send_to(b"x", ([127, 0, 0, 1], 9)) }, assert_closed);
+    both(on, move || async move { udp().try_recv(&mut [0]) }, assert_closed);
+    both(on, move || async move { udp().try_recv_from(&mut [0]) }, assert_closed);
+    both(on, move || udp_polled(udp(), |udp, cx| udp.poll_send(cx, b"x").map_ok(drop)), assert_closed);
+    both(on, move || udp_polled(udp(), |udp, cx| udp.poll_recv(cx, &mut [0]).map_ok(drop)), assert_closed);
+    both(
+        on,
+        move || udp_polled(udp(), |udp, cx| udp.poll_recv_from(cx, &mut [0]).map_ok(drop)),
+        assert_closed,
+    );
     let unix = || UnixDatagram::from(std::os::unix::net::UnixDatagram::from(none()));
+    both(on, move || async move { unix().try_send(b"x") }, assert_closed);
+    both(on, move || async move { unix().try_recv_from(&mut [0]) }, assert_closed);
     both(on, move || async move { unix().recv(&mut [0]).await }, assert_closed);
     both(on, move || async move { unix().send_to(b"x", "/nowhere").await }, assert_closed);
 }

@@ -11,6 +11,7 @@ use std::sync::mpsc;
 use told::{assert_closed, error, item, start};
 use twoply_core::Wait;
 use twoply_core::actor::ExitReason;
+use twoply_core::channel::oneshot;
 use twoply_core::net::{UnixAddr, UnixDatagram, UnixListener, UnixStream};
 use twoply_core::port::{
     self, ChildItem, Delimited, During, Event, Frames, Halves, Lines, Port, PortError, Prefix,
@@ -30,6 +31,7 @@ laws! {
     and_served {
         an_opening_that_fails_is_told_of,
         an_opening_goes_with_its_port,
+        a_port_that_is_closed_does_not_open_for_nothing,
         a_receiver_without_room_is_waited_for,
         a_datagram_that_cannot_be_sent_or_received_is_told_of,
     }
@@ -204,12 +206,13 @@ fn an_opening_that_fails_is_told_of(on: &Systems) {
     assert!(port.recv().wait().is_err());
 }
 
+/// An opening without end, which tells of its begin by the channel, and of its drop by the end of that.
+async fn never(begun: mpsc::Sender<()>) -> std::io::Result<UnixStream> {
+    begun.send(()).unwrap();
+    pending().await
+}
+
 fn an_opening_goes_with_its_port(on: &Systems) {
-    /// Tells of its end by that of the channel.
-    async fn never(begun: mpsc::Sender<()>) -> std::io::Result<UnixStream> {
-        begun.send(()).unwrap();
-        pending().await
-    }
     let begin = || {
         let (begun, opening) = mpsc::channel();
         let port = start(on.here(), port::opening::<_, _, String>(never(begun), Lines::new()));
@@ -223,6 +226,45 @@ fn an_opening_goes_with_its_port(on: &Systems) {
     let (killed, opening) = begin();
     killed.port_ref().pid().exit(ExitReason::Kill);
     assert!(opening.recv().is_err(), "it has been dropped");
+}
+
+fn a_port_that_is_closed_does_not_open_for_nothing(on: &Systems) {
+    let opening = |stream: oneshot::Receiver<UnixStream>| async move {
+        stream.await.map_err(|_| std::io::Error::other("nothing came"))
+    };
+    // Nothing has been sent: the opening is given up, whether it has begun or not.
+    for waits in [true, false] {
+        let (begun, given_up) = mpsc::channel();
+        let port = start(on.here(), port::opening::<_, _, String>(never(begun), Lines::new()));
+        if waits {
+            given_up.recv().unwrap();
+        }
+        port.port_ref().close();
+        assert_closed(&port);
+        while given_up.recv().is_ok() {}
+    }
+    // Something has been sent: it is written when the opening is over. One that has only finished reads, too.
+    for (closes, sends) in [(true, true), (false, true), (false, false)] {
+        let (opened, stream) = oneshot::channel();
+        let port = start(on.here(), port::opening::<_, _, String>(opening(stream), Lines::new()));
+        if sends {
+            port.send("hello".to_owned()).wait().unwrap();
+        }
+        if closes {
+            port.port_ref().close()
+        } else {
+            port.port_ref().finish()
+        }
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        assert!(opened.send(ours).is_ok());
+        assert_eq!(std::io::read_to_string(&theirs).unwrap(), if sends { "hello\n" } else { "" });
+        if !closes {
+            theirs.write_all(b"goodbye\n").wait().unwrap();
+            assert_eq!(item(&port), "goodbye");
+        }
+        drop(theirs);
+        assert_closed(&port);
+    }
 }
 
 fn datagrams_of_unix_sockets_come_and_go(on: &Systems) {
@@ -304,9 +346,13 @@ fn a_datagram_that_cannot_be_sent_or_received_is_told_of(on: &Systems) {
     }
     theirs.send(b"fine").wait().unwrap();
     assert_eq!(item(&port), (UnixAddr::Unnamed, b"fine".to_vec()));
-    // What fails as the port closes is told of before that.
-    port.send((dir.join("nobody").into(), vec![1])).wait().unwrap();
+    // What fails as the port closes is told of before that, all of it.
+    for path in ["nobody", "a\0b", "nobody"] {
+        port.send((dir.join(path).into(), vec![1])).wait().unwrap();
+    }
     port.port_ref().close();
-    assert_eq!(refusal(error(&port)).kind(), ErrorKind::NotFound);
+    for kind in [ErrorKind::NotFound, ErrorKind::InvalidInput, ErrorKind::NotFound] {
+        assert_eq!(refusal(error(&port)).kind(), kind);
+    }
     assert_closed(&port);
 }

@@ -219,6 +219,19 @@ impl<I: Send + 'static, O: Send + 'static> Builder<I, O> {
     ///
     /// # Errors
     /// When its process cannot be started, or cannot have its name.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, net::UnixStream, port::{self, Event}};
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let port = port::lines(ours).start()?;
+    /// theirs.write_all(b"the only line\n").wait()?;
+    /// drop(theirs);
+    /// assert_eq!(port.recv().wait()?.item().as_deref(), Some("the only line"));
+    /// assert!(matches!(port.recv().wait()?, Event::Closed));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn start(self) -> Result<Port<I, O>, SpawnProcessError> {
         let (sender, events) = channel::bounded(EVENTS);

@@ -126,6 +126,10 @@ impl<F: Family> Medium for Datagrams<F> {
         })
     }
 
+    fn take_at_hand(&mut self, _most: usize, _take: impl FnMut(Self::In)) -> Option<Input<Self::In>> {
+        self.errors.pop_front().map(Input::Error)
+    }
+
     fn encode(&mut self, datagram: Self::Out) -> Result<(), PortError> {
         self.unsent_bytes += datagram.1.len() + EACH;
         self.unsent.push_back(datagram);
@@ -155,11 +159,6 @@ impl<F: Family> Medium for Datagrams<F> {
                 self.errors.push_back(failed_writing(error));
             }
         }
-    }
-
-    fn poll_close(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), PortError>> {
-        // After a close nobody takes anything out any more.
-        Poll::Ready(self.errors.pop_front().map_or(Ok(()), Err))
     }
 
     fn settle(&mut self) {

@@ -70,6 +70,10 @@ impl<M: Medium> Medium for Deferred<M> {
         }
     }
 
+    fn is_opening(&self) -> bool {
+        matches!(self, Deferred::Opening(_))
+    }
+
     fn encode(&mut self, item: M::Out) -> Result<(), PortError> {
         match self {
             Deferred::Open(medium) => medium.encode(item),

@@ -277,6 +277,12 @@ impl<M: Medium> Engine<M> {
             if self.output == Output::Over {
                 return;
             }
+            if self.output == Output::Ending && !self.has_writers && !self.reading && self.medium.is_opening()
+            {
+                // There is nothing to write, and nothing is to come.
+                self.output = Output::Over;
+                return;
+            }
             match self.medium.poll_flush(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Err(error)) => return self.fail_output(error),
@@ -296,6 +302,10 @@ impl<M: Medium> Engine<M> {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(error)) => self.events.push_back(Event::Error(error)),
         }
+        // Errors of the output that could not be told before, as nobody may be reading any more.
+        while let Some(Input::Error(error)) = self.medium.take_at_hand(0, |_| {}) {
+            self.events.push_back(Event::Error(error));
+        }
         self.output = Output::Over;
     }
 
@@ -304,7 +314,8 @@ impl<M: Medium> Engine<M> {
     fn take_items(&mut self, cx: &mut Context<'_>) -> bool {
         while self.has_writers {
             if self.medium.unwritten() >= self.high_water {
-                return true;
+                self.has_writers = !(self.writes.is_closed() && self.writes.is_empty());
+                return self.has_writers;
             }
             match self.writes.poll_recv(&mut self.wait_key, cx) {
                 Poll::Pending => return false,

@@ -25,6 +25,11 @@ pub(super) trait Medium: Send + 'static {
         None
     }
 
+    /// Returns true while it is being opened, so that there is nothing in it to be written.
+    fn is_opening(&self) -> bool {
+        false
+    }
+
     /// Encodes `item` behind what is still to be written.
     ///
     /// # Errors
