@@ -571,7 +571,10 @@ pub(crate) fn current_arm(cx: &Context<'_>) -> Option<Arm> {
     with_state(|state| state.with_select(|select| select.arm(cx.waker())))
 }
 
-/// Runs `f` with the thread's own strand.
+/// Runs `f` with the thread's own strand. It is never inlined, so that what is done on a strand that has been
+/// entered stays short, and needs no frame for what is done here.
+#[cold]
+#[inline(never)]
 fn with_default<R>(f: impl FnOnce(&ThreadStrand) -> R) -> R {
     let mut f = Some(f);
     let done = DEFAULT.try_with(|strand| f.take().map(|f| f(strand)));

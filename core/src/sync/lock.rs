@@ -17,6 +17,9 @@ pub(super) const POLLED_AGAIN: &str = "a lock was polled after it was ready";
 
 /// A lock without a value, as one sees it who wants it in a certain way.
 pub(super) trait RawLock: HeldLock {
+    /// The record of who is known to have the lock, and where that is kept.
+    type Holding: Copy;
+
     /// Takes the lock if that can be done at once. For one that has not waited yet.
     fn try_lock(&self) -> bool;
 
@@ -31,8 +34,12 @@ pub(super) trait RawLock: HeldLock {
     /// next one.
     fn stop(&self, wait_key: &mut WaitKey);
 
-    /// Records which task has the lock, which the caller has.
-    fn add_holder(&self, holder: Option<TaskId>);
+    /// Finds where to record that `holder` has the lock. It is called before the lock is taken, if that can
+    /// be done at once: what is loaded after it waits for that, and may have to be fetched again.
+    fn holding(&self, holder: Option<TaskId>) -> Self::Holding;
+
+    /// Records who has the lock, which the caller has.
+    fn add_holder(&self, holding: Self::Holding);
 }
 
 /// A lock as it is seen at a moment.
@@ -60,6 +67,23 @@ const LATE_LOOKS: u32 = 2;
 
 /// The number of times that a stack gives its core away before each of the [`LATE_LOOKS`].
 const YIELDS: u32 = 4;
+
+/// Takes the lock if that can be done at once, for one that has not waited yet, and spends a unit of the
+/// budget on it. Returns what is known of its holder then, whom `holder` finds. Inlined in any case: it is
+/// short, and its result stays in registers.
+#[inline(always)]
+pub(super) fn lock_at_once<L: RawLock>(
+    raw: &L,
+    holder: impl Fn(&StrandState) -> Option<TaskId>,
+) -> Option<L::Holding> {
+    coop::complete_at_once(|state| {
+        let holding = raw.holding(holder(state));
+        raw.try_lock().then(|| {
+            raw.add_holder(holding);
+            holding
+        })
+    })
+}
 
 /// Takes the lock if whoever has it gives it back within a moment. It gives up when others wait in the queue,
 /// and none of them is on its way.
@@ -92,27 +116,24 @@ impl Waiting {
         Waiting { wait_key: WaitKey::new(), lock_wait: LockWait::default() }
     }
 
-    /// Takes the lock if that can be done at once and this has not waited yet, and spends a unit of the
-    /// budget on it. Returns the task that is known to have it then, which `holder` finds.
+    /// Returns whether it has waited.
     #[inline]
-    pub(super) fn lock_at_once(
-        &self,
-        raw: &impl RawLock,
-        holder: impl Fn(&StrandState) -> Option<TaskId>,
-    ) -> Option<Option<TaskId>> {
-        let lock = |state: &StrandState| {
-            // Found before: what is loaded after the lock is taken waits for that.
-            let holder = holder(state);
-            raw.try_lock().then(|| {
-                raw.add_holder(holder);
-                holder
-            })
-        };
-        if self.wait_key.is_set() { None } else { coop::complete_at_once(lock) }
+    pub(super) fn has_begun(&self) -> bool {
+        self.wait_key.is_set()
     }
 
-    /// Polls for the lock, where [`Waiting::lock_at_once`] has not got it, and spends a unit of the budget on
-    /// it. Returns the task that is known to have it then, which `holder` finds.
+    /// Calls [`lock_at_once`], unless it has waited.
+    #[inline(always)]
+    pub(super) fn lock_at_once<L: RawLock>(
+        &self,
+        raw: &L,
+        holder: impl Fn(&StrandState) -> Option<TaskId>,
+    ) -> Option<L::Holding> {
+        if self.has_begun() { None } else { lock_at_once(raw, holder) }
+    }
+
+    /// Polls for the lock, where [`lock_at_once`] has not got it, and spends a unit of the budget on
+    /// it. Returns what is known of its holder then, whom `holder` finds.
     ///
     /// The two are called apart: what comes of a free lock stays in registers. A result of both would be
     /// written to memory in pieces and read as one right after, which stalls.
@@ -120,18 +141,18 @@ impl Waiting {
     /// # Errors
     /// When the wait would never end, because it would be for the waiting task itself.
     #[cold]
-    pub(super) fn poll_in_turn(
+    pub(super) fn poll_in_turn<L: RawLock>(
         &mut self,
-        raw: &impl RawLock,
+        raw: &L,
         cx: &mut Context<'_>,
         holder: impl Fn(&StrandState) -> Option<TaskId>,
-    ) -> Poll<Result<Option<TaskId>, Cycle>> {
+    ) -> Poll<Result<L::Holding, Cycle>> {
         let unit = ready!(coop::proceed(cx));
         // Where others wait for the thread, whoever has the lock may be one of them; and so it may be where a
         // foreign executor polls.
         let may_spin =
             || with_current(|strand| strand.may_block() && strand.state().refills_budget(cx.waker()));
-        let is_locked = !self.wait_key.is_set()
+        let is_locked = !self.has_begun()
             && match raw.look() {
                 // The budget was over, and nobody has tried yet.
                 Sight::Free if raw.try_lock() => true,
@@ -146,9 +167,9 @@ impl Waiting {
         self.lock_wait.end();
         unit.spend();
         Poll::Ready(locked.map(|()| {
-            let holder = with_state(holder);
-            raw.add_holder(holder);
-            holder
+            let holding = raw.holding(with_state(holder));
+            raw.add_holder(holding);
+            holding
         }))
     }
 

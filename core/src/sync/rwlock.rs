@@ -13,9 +13,8 @@ use std::sync::Arc;
 
 use super::lock::RawLock;
 use crate::kernel::strand::with_state;
-use crate::kernel::task::TaskId;
 use crate::kernel::task::holders::take_lock;
-use raw::{Access, READER, RawRwLock, WRITER};
+use raw::{Access, Known, READER, RawRwLock, WRITER};
 
 pub use guard::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 pub use wait::{CheckedRead, CheckedWrite, Read, ReadOwned, Write, WriteOwned};
@@ -232,12 +231,13 @@ impl<T: ?Sized> RwLock<T> {
         Access::<PERMITS>(&self.raw).try_lock()
     }
 
-    /// Records that the running task has as many permits, which the caller has. Returns the task.
+    /// Records that the running task has as many permits, which the caller has. Returns what is known of it.
     #[inline]
-    fn hold<const PERMITS: usize>(&self) -> Option<TaskId> {
-        let holder = with_state(take_lock);
-        Access::<PERMITS>(&self.raw).add_holder(holder);
-        holder
+    fn hold<const PERMITS: usize>(&self) -> Option<Known> {
+        let access = Access::<PERMITS>(&self.raw);
+        let known = access.holding(with_state(take_lock));
+        access.add_holder(known);
+        known
     }
 
     /// Returns access to the value without locking: the exclusive reference shows that nobody else has any.

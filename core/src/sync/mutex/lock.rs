@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::super::lock::{LockError, POLLED_AGAIN, Waiting, refuse_deadlock};
+use super::super::lock::{LockError, POLLED_AGAIN, Waiting, lock_at_once, refuse_deadlock};
 use super::{Mutex, MutexGuard, OwnedMutexGuard, refuse_poisoned};
 use crate::base::fused::fused;
 use crate::kernel::task::Cycle;
@@ -43,12 +43,18 @@ impl<'a, T: ?Sized> Lock<'a, T> {
     ///
     /// assert_eq!(*Mutex::new(7).lock().wait(), 7);
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn wait(mut self) -> MutexGuard<'a, T> {
-        let Some(mutex) = self.lock_at_once() else { return self.wait_in_turn() };
-        // It has never waited, so there is nothing to end.
+        if self.waiting.has_begun() {
+            return self.wait_in_turn();
+        }
+        let mutex = self.mutex.take().expect(POLLED_AGAIN);
+        // It has not waited, so there is nothing to end; and it need not be in memory.
         std::mem::forget(self);
-        MutexGuard::unless_poisoned(mutex)
+        match lock_at_once(&mutex.raw, take_lock) {
+            Some(_holder) => MutexGuard::unless_poisoned(mutex),
+            None => Lock::new(mutex).wait_in_turn(),
+        }
     }
 
     /// Makes it return an error where it would panic.

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::super::lock::{LockError, POLLED_AGAIN, Waiting, refuse_deadlock};
+use super::super::lock::{LockError, POLLED_AGAIN, Waiting, lock_at_once, refuse_deadlock};
 use super::raw::{Access, READER, WRITER};
 use super::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::base::fused::fused;
@@ -51,12 +51,18 @@ macro_rules! waiting {
             ///
             /// # Panics
             /// As the future does.
-            #[inline]
+            #[inline(always)]
             pub fn wait(mut self) -> $guard<$($life,)? T> {
-                let Some(guard) = self.lock_at_once() else { return self.wait_in_turn() };
-                // It has never waited, so there is nothing to end.
+                if self.waiting.has_begun() {
+                    return self.wait_in_turn();
+                }
+                let lock = self.lock.take().expect(POLLED_AGAIN);
+                // It has not waited, so there is nothing to end; and it need not be in memory.
                 std::mem::forget(self);
-                guard
+                match lock_at_once(&Access::<$permits>(&lock.raw), $holder) {
+                    Some(known) => $guard::new(lock, known),
+                    None => $name::new(lock).wait_in_turn(),
+                }
             }
 
             /// Returns the guard if that can be done at once. Inlined in any case: else the guard is
@@ -64,8 +70,8 @@ macro_rules! waiting {
             #[inline(always)]
             fn lock_at_once(&mut self) -> Option<$guard<$($life,)? T>> {
                 let lock = self.lock.as_ref().expect(POLLED_AGAIN);
-                let holder = self.waiting.lock_at_once(&Access::<$permits>(&lock.raw), $holder)?;
-                Some($guard::new(self.lock.take()?, holder))
+                let known = self.waiting.lock_at_once(&Access::<$permits>(&lock.raw), $holder)?;
+                Some($guard::new(self.lock.take()?, known))
             }
 
             /// Polls for the guard, as [`Waiting::poll_in_turn`].
@@ -74,7 +80,7 @@ macro_rules! waiting {
                 let lock = self.lock.as_ref().expect(POLLED_AGAIN);
                 let locked = ready!(self.waiting.poll_in_turn(&Access::<$permits>(&lock.raw), cx, $holder));
                 let lock = self.lock.take().expect(POLLED_AGAIN);
-                Poll::Ready(locked.map(|holder| $guard::new(lock, holder)))
+                Poll::Ready(locked.map(|known| $guard::new(lock, known)))
             }
 
             /// Blocks for the guard, where it was not to be had at once.
