@@ -8,8 +8,10 @@
 //! Entries live in a slab; a binary heap orders `(deadline, entry)` pairs. Deadlines are lazy: postponing an
 //! entry only writes its new deadline into the slab, and the pair in the heap is pushed again when it comes
 //! to the top. That makes the common case, an I/O timeout that is moved on and on and never expires, a store
-//! instead of a search. A pair whose entry has been removed is dead; it is dropped when it comes to the top,
-//! or in one sweep when most pairs are dead, so memory is proportional to the entries that are alive.
+//! instead of a search. A pair whose entry has been removed is dead. The next entry in the same slot takes it
+//! over if its deadline is no earlier, as if it had been postponed: so timeouts that are made anew each time
+//! cost a store, too. Else it is dropped when it comes to the top, or in one sweep when most pairs are dead,
+//! so memory is proportional to the entries that are alive.
 //!
 //! No waker is woken, cloned or dropped while the queue is locked.
 
@@ -37,6 +39,9 @@ type Nanos = i64;
 
 /// The time that stands for "no pair in the heap".
 const NOT_QUEUED: Nanos = Nanos::MAX;
+
+/// The deadline of a free entry.
+const FREE: Nanos = Nanos::MAX;
 
 /// The farthest deadline, 292 years ahead. Farther ones are moved to it.
 const FARTHEST: Nanos = Nanos::MAX - 1;
@@ -126,7 +131,7 @@ impl Timers {
             return Err(Closed);
         }
         let key = queue.add(deadline, waker);
-        let earlier = queue.push(deadline, key);
+        let earlier = queue.arm(deadline, key.index);
         drop(queue);
         if earlier {
             (self.on_earlier)();
@@ -173,8 +178,7 @@ impl Timers {
             }
             let old = if same { None } else { std::mem::replace(&mut entry.waker, fresh.take()) };
             entry.deadline = deadline;
-            // Later than its pair in the heap: lazily, nothing more to do.
-            let earlier = deadline < entry.queued && queue.push(deadline, key);
+            let earlier = queue.arm(deadline, key.index);
             drop(queue);
             drop(old);
             if earlier {
@@ -294,9 +298,10 @@ struct Queue {
 
 /// A deadline that somebody waits for, or a free entry.
 struct Entry {
+    /// The deadline, or [`FREE`].
     deadline: Nanos,
-    /// The time of the entry's live pair in the heap, never later than `deadline`; [`NOT_QUEUED`] if it has
-    /// none.
+    /// The time of the entry's pair in the heap, never later than `deadline`; [`NOT_QUEUED`] if it has none.
+    /// The pair of a free entry is dead.
     queued: Nanos,
     /// `None` once the entry has fired.
     waker: Option<StoredWaker>,
@@ -306,12 +311,11 @@ struct Entry {
     next_free: u32,
 }
 
-/// An element of the heap. It is live while its entry is `queued` with this time.
+/// An element of the heap. It is live while its entry is in use and `queued` with this time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Pair {
     at: Nanos,
     index: u32,
-    generation: u32,
 }
 
 impl Default for Queue {
@@ -343,18 +347,22 @@ impl Queue {
         let index = self.free;
         let slot = &mut self.entries[index as usize];
         self.free = slot.next_free;
-        let generation = slot.generation;
-        *slot = Entry { generation, ..entry };
+        let Entry { generation, queued, .. } = *slot;
+        *slot = Entry { generation, queued, ..entry };
+        if queued != NOT_QUEUED {
+            // The pair that the entry before has left in the heap is this one's from now on.
+            self.dead = self.dead.saturating_sub(1);
+        }
         TimerKey { index, generation }
     }
 
-    /// Frees an entry and returns its waker. Its pair in the heap is dead from now on.
+    /// Frees an entry and returns its waker. Its pair in the heap is dead until the slot is used again.
     fn take(&mut self, key: TimerKey) -> Option<StoredWaker> {
         let free = self.free;
         let entry = self.entry(key)?;
         let was_queued = entry.queued != NOT_QUEUED;
         let waker = entry.waker.take();
-        entry.queued = NOT_QUEUED;
+        entry.deadline = FREE;
         entry.generation = entry.generation.wrapping_add(1);
         entry.next_free = free;
         self.free = key.index;
@@ -365,15 +373,19 @@ impl Queue {
         waker
     }
 
-    /// Queues an entry at `at`; the pair that it may have becomes dead. Returns whether that is the new top.
-    fn push(&mut self, at: Nanos, key: TimerKey) -> bool {
-        let entry = &mut self.entries[key.index as usize];
+    /// Has an entry in use be found at its deadline, `at`. Returns whether that is earlier than all others.
+    fn arm(&mut self, at: Nanos, index: u32) -> bool {
+        let entry = &mut self.entries[index as usize];
+        // No earlier than its pair in the heap: lazily, nothing more to do.
+        if at >= entry.queued {
+            return false;
+        }
         let was_queued = std::mem::replace(&mut entry.queued, at) != NOT_QUEUED;
         let earlier = self.heap.peek().is_none_or(|Reverse(top)| at < top.at);
         if self.heap.len() == self.heap.capacity() {
             self.heap.reserve_exact((self.heap.len() / 4).max(4));
         }
-        self.heap.push(Reverse(Pair { at, index: key.index, generation: key.generation }));
+        self.heap.push(Reverse(Pair { at, index }));
         if was_queued {
             self.count_dead();
         }
@@ -384,8 +396,8 @@ impl Queue {
     fn count_dead(&mut self) {
         self.dead += 1;
         if self.heap.len() >= SWEEP_FROM && self.dead > self.heap.len() / 2 {
-            let entries = &self.entries;
-            self.heap.retain(|Reverse(pair)| pair.is_live(entries));
+            let entries = &mut self.entries;
+            self.heap.retain(|Reverse(pair)| pair.is_live(entries) || pair.leave(entries));
             self.heap.shrink_to(self.heap.len() * 2);
             self.dead = 0;
         }
@@ -396,6 +408,7 @@ impl Queue {
         loop {
             let Reverse(pair) = *self.heap.peek()?;
             if !pair.is_live(&self.entries) {
+                pair.leave(&mut self.entries);
                 self.heap.pop();
                 // Saturating, because a sweep keeps a dead pair that equals its entry's live one.
                 self.dead = self.dead.saturating_sub(1);
@@ -436,7 +449,17 @@ impl Pair {
         let entry = &entries[self.index as usize];
         // A dead pair may come to equal the live one, when an entry is queued again for a deadline that it
         // had before. Either of the two may then stand for the entry: the other is dead as soon as it has.
-        entry.generation == self.generation && entry.queued == self.at
+        entry.deadline != FREE && entry.queued == self.at
+    }
+
+    /// Notes that the pair, which is dead, leaves the heap: no entry can take it over. Returns that it stays
+    /// no longer, for a sweep.
+    fn leave(&self, entries: &mut [Entry]) -> bool {
+        let entry = &mut entries[self.index as usize];
+        if entry.queued == self.at {
+            entry.queued = NOT_QUEUED;
+        }
+        false
     }
 }
 
