@@ -1,14 +1,16 @@
 //! The accept loop of a server.
 
+use std::convert::Infallible;
 use std::error::Error;
-use std::future::{IntoFuture, ready};
+use std::future::{IntoFuture, poll_fn, ready};
 use std::io;
+use std::pin::pin;
 
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::server::conn::auto::{self, HttpServerConnExec};
-use hyper_util::server::graceful::GracefulShutdown;
+use twoply_core::channel;
 use twoply_core::future::race;
 use twoply_core::net::endpoint::{Endpoint, Family, Listener, Stream};
 use twoply_core::net::{TcpListener, TcpStream};
@@ -132,12 +134,13 @@ where
     let mut server = auto::Builder::new(Executor::new());
     server.http1().timer(Timer);
     server.http2().timer(Timer);
-    let connections = GracefulShutdown::new();
+    // Each connection has a sender of this, which nobody sends on: when all are gone, so are the connections.
+    let (open, all_closed) = channel::unbounded::<Infallible>();
     // Cancelled at the end, however that comes: nobody answers on a stream that is not ready by then.
     let over = CancellationToken::new();
     let guard = over.clone().drop_guard();
     let mut incoming = listener.incoming();
-    let mut stop = std::pin::pin!(async { drop(stop.into_future().await) });
+    let mut stop = pin!(async { drop(stop.into_future().await) });
     loop {
         let accept = async { Some(incoming.accept().await) };
         let stopped = async {
@@ -146,22 +149,35 @@ where
         };
         let Some(accepted) = race((accept, stopped)).await else { break };
         let (stream, peer) = accepted?;
-        let (connecting, over) = (connect(stream, peer), over.clone().cancelled_owned());
-        let (server, watcher) = (server.clone(), connections.watcher());
+        // A token of its own: those who wait for one token share a lock.
+        let (connecting, over) = (connect(stream, peer), over.child_token());
+        let (server, open) = (server.clone(), open.clone());
         task::spawn(async move {
+            let _open = open;
             let connected = async { connecting.await.ok() };
             let given_up = async {
-                over.await;
+                over.cancelled().await;
                 None
             };
             let Some((stream, service)) = race((connected, given_up)).await else { return };
-            let connection = server.serve_connection_with_upgrades(stream, service);
-            let _ = watcher.watch(connection.into_owned()).await;
+            let mut connection = pin!(server.serve_connection_with_upgrades(stream, service));
+            let mut end = Some(over.cancelled());
+            let served = poll_fn(|cx| {
+                if let Some(over) = &mut end
+                    && pin!(over).poll(cx).is_ready()
+                {
+                    end = None;
+                    connection.as_mut().graceful_shutdown();
+                }
+                connection.as_mut().poll(cx)
+            });
+            let _ = served.await;
         })
         .detach();
     }
     drop(guard);
     drop(listener);
-    connections.shutdown().await;
+    drop(open);
+    let _ = all_closed.recv().await;
     Ok(())
 }
