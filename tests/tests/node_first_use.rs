@@ -8,7 +8,7 @@ use twoply_core::Wait;
 use twoply_core::actor::{Event, ExitReason, Process};
 use twoply_core::channel::TrySendError;
 use twoply_core::time::timeout;
-use twoply_node::wire::{Pid, Term};
+use twoply_node::wire::{Binary, Pid, Term};
 use twoply_node::{CallError, Event as NodeEvent, Node};
 use twoply_tests::{ErlangNode, Systems, eventually, laws, start_node};
 
@@ -20,6 +20,7 @@ laws! {
         a_monitor_of_a_node_is_told_of_its_end_once,
         a_queue_has_an_end_and_those_behind_it_go_on,
         a_shutdown_writes_what_has_been_sent,
+        big_messages_that_connect_are_not_too_many,
     }
     two_workers {
         events_that_are_missed_are_counted,
@@ -86,6 +87,33 @@ fn the_first_message_connects_and_all_stay_in_order(on: &Systems) {
         eventually("it is disconnected", || erlang.eval("nodes(hidden)") == "[]");
     }
     assert!(!shell.is_closed());
+}
+
+fn big_messages_that_connect_are_not_too_many(on: &Systems) {
+    // Two of these are more than may be queued for a connection at once.
+    const LEN: usize = 70 << 20;
+    let node = alone(on);
+    let there = start_node(on, Node::builder("there@localhost").cookie(COOKIE), None);
+    node.add_peer(there.name(), there.local_addr());
+    let (heard, hearing) = channel();
+    let process = twoply_tests::builder(on).spawn(async move |mut me: Process<(u32, Binary)>| {
+        while let Event::Message((number, binary)) = me.receive().await {
+            let _ = heard.send((number, binary.len()));
+        }
+    });
+    there.register("big", &process.unwrap()).unwrap();
+    let big = node.remote("there@localhost").process::<(u32, Binary)>("big");
+    let sent = on.here().spawn(async move {
+        let binary = Binary::from(vec![7; LEN]);
+        for number in 0..3 {
+            big.send((number, binary.clone())).await.map_err(drop)?;
+        }
+        Ok::<_, ()>(())
+    });
+    for number in 0..3 {
+        assert_eq!(hearing.recv_timeout(SOON), Ok((number, LEN)));
+    }
+    assert_eq!(sent.wait().unwrap(), Ok(()));
 }
 
 fn what_cannot_be_connected_is_told_so(on: &Systems) {

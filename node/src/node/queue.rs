@@ -57,16 +57,18 @@ impl Queues {
         self.queues().contains_key(name)
     }
 
-    /// Takes out what waits, and wakes who waits for room. The queue is gone if that is nothing, or if it
-    /// `ends`.
+    /// Takes out what waits. The queue is gone if that is nothing, or if it `ends`: then those are woken who
+    /// have waited for room. Before that there is none, or what is taken out would not count any more and has
+    /// not gone out either.
     fn take(&self, name: &str, ends: bool) -> Vec<Step> {
         let mut queues = self.queues();
         let Some(queue) = queues.get_mut(name) else { return Vec::new() };
-        let (steps, waiting) = (mem::take(&mut queue.steps), mem::take(&mut queue.waiting));
-        queue.bytes = 0;
-        if ends || steps.is_empty() {
-            queues.remove(name);
-        }
+        let steps = mem::take(&mut queue.steps);
+        let waiting = if ends || steps.is_empty() {
+            queues.remove(name).map_or_else(Vec::new, |queue| queue.waiting)
+        } else {
+            Vec::new()
+        };
         drop(queues);
         for waker in waiting {
             // A waker that panics is somebody else's.
