@@ -23,7 +23,7 @@ use crate::reason;
 use crate::stream::Stream;
 use crate::waiting::Waiting;
 use crate::wire::{
-    self, Control, Decoder, EncodeError, Flags, Kept, Peer, Reference, Scratch, Target, ToTerm, write_frame,
+    self, Control, Decoder, EncodeError, Flags, Kept, Peer, Reference, Scratch, Target, ToTerm,
 };
 
 use self::links::Links;
@@ -185,7 +185,7 @@ impl Connection {
         outgoing: &Outgoing<'_>,
     ) -> Result<Scratch, EncodeError> {
         let mut frame = Scratch::new();
-        write_frame(self.peer.agreed, control, &mut frame, |out| match payload {
+        frame.write(self.peer.agreed, control, |out| match payload {
             Some(payload) => out.of(outgoing, payload),
             None => Ok(()),
         })?;
@@ -210,7 +210,7 @@ impl Connection {
     /// Sends a message to a process of the peer's.
     pub(crate) fn send(&self, to: &Target, payload: &dyn ToTerm, urgent: bool) -> Result<(), SendError> {
         // Before the message is written into memory that it would have to give back.
-        if self.outbox.is_full() {
+        if self.outbox.is_full(to.into()) {
             return Err(SendError::Full);
         }
         let urgent = urgent && self.peer.agreed.contains(Flags::ALTACT_SIG);

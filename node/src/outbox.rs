@@ -5,6 +5,8 @@
 
 mod lanes;
 
+use std::cell::LazyCell;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -14,7 +16,7 @@ use twoply_core::task;
 
 use self::lanes::Lanes;
 use crate::connection::serial;
-use crate::wire::Target;
+use crate::wire::{Frame, Target};
 
 /// The bytes from which on messages have to wait.
 const FULL: usize = 1 << 20;
@@ -41,6 +43,9 @@ struct State {
     writing: usize,
     /// The bytes of the longest of all that has been appended since there was room the last time.
     longest: usize,
+    /// The tasks whose last message has found too much in the lanes, where a big one belongs: the next one is
+    /// taken for as big before it is written.
+    big_ones: BTreeSet<u64>,
     closed: bool,
     /// Those who wait for room.
     waiting: Vec<Waker>,
@@ -49,6 +54,12 @@ struct State {
 impl State {
     fn len(&self) -> usize {
         self.bytes.len() + self.lanes.len() + self.writing
+    }
+
+    /// Returns true if a message has to wait, since too much goes out before it. What is in the lanes does
+    /// not, unless the message goes into one.
+    fn is_full(&self, into_lane: impl FnOnce() -> bool) -> bool {
+        self.bytes.len() + self.writing >= FULL || self.lanes.len() >= FULL && into_lane()
     }
 
     fn is_empty(&self) -> bool {
@@ -107,7 +118,7 @@ impl Outbox {
     }
 
     /// Appends a message, if there is room. It stays behind what the same task has sent before.
-    pub(crate) fn message(&self, frame: &mut Vec<u8>, to: Receiver) -> Result<(), Refused> {
+    pub(crate) fn message(&self, frame: &mut Frame, to: Receiver) -> Result<(), Refused> {
         let was_empty = self.append_message(frame, to)?;
         // Else the writer has been told, and has not taken what there is.
         if was_empty {
@@ -118,37 +129,45 @@ impl Outbox {
 
     /// As [`Outbox::message`], for a caller who holds a lock, and kicks the outbox after that. Returns true
     /// if it was empty.
-    pub(crate) fn append_message(&self, frame: &mut Vec<u8>, to: Receiver) -> Result<bool, Refused> {
+    pub(crate) fn append_message(&self, frame: &mut Frame, to: Receiver) -> Result<bool, Refused> {
         let mut state = self.state();
         if state.closed {
             return Err(Refused::Closed);
         }
-        if state.len() >= FULL {
+        let sender = LazyCell::new(|| Sender::current().0);
+        let big = self.fragments && lanes::is_big(frame.len());
+        if state.is_full(|| big || state.lanes.hold_back(*sender, to)) {
+            if big && state.lanes.len() >= FULL {
+                state.big_ones.insert(*sender);
+            }
             return Err(Refused::Full);
         }
+        if !state.big_ones.is_empty() {
+            state.big_ones.remove(&*sender);
+        }
         let was_empty = state.is_empty();
-        self.append(&mut state, frame, to, || Some(Sender::current().0));
+        self.append(&mut state, frame, to, || Some(*sender));
         Ok(was_empty)
     }
 
     /// Appends a message that does not wait for room. Returns as [`Outbox::signal`] does.
-    pub(crate) fn answer(&self, frame: &mut Vec<u8>, to: Receiver) -> bool {
+    pub(crate) fn answer(&self, frame: &mut Frame, to: Receiver) -> bool {
         self.append_anyway(frame, to, || Some(Sender::current().0))
     }
 
     /// As [`Outbox::answer`], for a message that this sender has handed to somebody else.
-    pub(crate) fn passed_on(&self, frame: &mut Vec<u8>, to: Receiver, sender: Sender) -> bool {
+    pub(crate) fn passed_on(&self, frame: &mut Frame, to: Receiver, sender: Sender) -> bool {
         self.append_anyway(frame, to, || Some(sender.0))
     }
 
     /// Appends a signal, whatever waits already; it stays behind all that goes to the same process. The
     /// writer is told by [`Outbox::kick`], for which the caller holds no lock. Returns false if that is too
     /// much for the connection to go on.
-    pub(crate) fn signal(&self, frame: &mut Vec<u8>, to: Receiver) -> bool {
+    pub(crate) fn signal(&self, frame: &mut Frame, to: Receiver) -> bool {
         self.append_anyway(frame, to, || None)
     }
 
-    fn append_anyway(&self, frame: &mut Vec<u8>, to: Receiver, sender: impl FnOnce() -> Option<u64>) -> bool {
+    fn append_anyway(&self, frame: &mut Frame, to: Receiver, sender: impl FnOnce() -> Option<u64>) -> bool {
         let mut state = self.state();
         if !state.closed {
             self.append(&mut state, frame, to, sender);
@@ -161,18 +180,18 @@ impl Outbox {
     fn append(
         &self,
         state: &mut State,
-        frame: &mut Vec<u8>,
+        frame: &mut Frame,
         to: Receiver,
         sender: impl FnOnce() -> Option<u64>,
     ) {
         state.longest = state.longest.max(frame.len());
-        let big = self.fragments && lanes::is_big(frame);
+        let big = self.fragments && lanes::is_big(frame.len());
         if !big && state.lanes.is_empty() {
-            return state.bytes.extend_from_slice(frame);
+            return state.bytes.extend_from_slice(frame.whole());
         }
         let sender = sender();
         match state.lanes.behind(sender, to) {
-            None if !big => state.bytes.extend_from_slice(frame),
+            None if !big => state.bytes.extend_from_slice(frame.whole()),
             lane => state.lanes.append(lane, sender, to, frame, big),
         }
     }
@@ -187,7 +206,7 @@ impl Outbox {
         // The clone is code of others, so it is made before.
         let waker = cx.waker().clone();
         let mut state = self.state();
-        if state.closed || state.len() < FULL {
+        if state.closed || !state.is_full(|| true) {
             return Poll::Ready(());
         }
         if !state.waiting.iter().any(|other| other.will_wake(&waker)) {
@@ -213,11 +232,13 @@ impl Outbox {
             (false, true) if bytes.len() < FULL => Taken::All,
             _ => Taken::Some,
         };
-        let mut waiting = Vec::new();
         if state.len() < FULL {
             state.longest = 0;
-            waiting = std::mem::take(&mut state.waiting);
         }
+        if state.lanes.is_empty() {
+            state.big_ones.clear();
+        }
+        let waiting = if state.is_full(|| true) { Vec::new() } else { std::mem::take(&mut state.waiting) };
         drop(state);
         wake(waiting);
         taken
@@ -245,10 +266,15 @@ impl Outbox {
         self.filled.notify_one();
     }
 
-    /// Returns true if a message would be refused now.
-    pub(crate) fn is_full(&self) -> bool {
+    /// Returns true if a message of the calling task's would be refused now, as far as that is known before
+    /// it is written.
+    pub(crate) fn is_full(&self, to: Receiver) -> bool {
         let state = self.state();
-        !state.closed && state.len() >= FULL
+        let into_lane = || {
+            let sender = Sender::current().0;
+            state.big_ones.contains(&sender) || state.lanes.hold_back(sender, to)
+        };
+        !state.closed && state.is_full(into_lane)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -279,10 +305,14 @@ fn wake(waiting: Vec<Waker>) {
 mod tests {
     use super::*;
 
+    fn frame(len: usize) -> Frame {
+        Frame::from(vec![7; len])
+    }
+
     #[test]
     fn who_waits_goes_on_when_all_is_written() {
         let outbox = Outbox::new(true);
-        let mut frame = vec![7; 60 << 10];
+        let mut frame = frame(60 << 10);
         while outbox.message(&mut frame, Receiver::Named) == Ok(()) {}
         let mut cx = Context::from_waker(Waker::noop());
         assert!(outbox.poll_room(&mut cx).is_pending());
@@ -296,19 +326,42 @@ mod tests {
     }
 
     #[test]
+    fn only_what_belongs_behind_a_big_message_waits_for_it() {
+        let outbox = Outbox::new(true);
+        let (near, far) = (Receiver::Pid(1), Receiver::Pid(2));
+        assert!(outbox.passed_on(&mut frame(10 * FULL), near, Sender(7)));
+        assert!(!outbox.is_full(far));
+        assert_eq!(outbox.message(&mut frame(10), near), Ok(()));
+        // A message that is as big has to wait, and the next one of this sender is not even written.
+        assert_eq!(outbox.message(&mut frame(1 << 17), far), Err(Refused::Full));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(outbox.is_full(far) && outbox.poll_room(&mut cx).is_pending());
+        // Unless something else has been sent meanwhile.
+        assert_eq!(outbox.message(&mut frame(10), far), Ok(()));
+        assert!(!outbox.is_full(far));
+        let mut bytes = Vec::new();
+        while outbox.take(&mut bytes) != Taken::All {}
+        assert!(outbox.poll_room(&mut cx).is_ready());
+        // A message of the same task's stays behind its own big one.
+        assert_eq!(outbox.message(&mut frame(10 * FULL), near), Ok(()));
+        assert!(outbox.is_full(far));
+        assert_eq!(outbox.message(&mut frame(10), far), Err(Refused::Full));
+    }
+
+    #[test]
     fn a_signal_beside_a_message_of_any_length_is_not_too_much() {
         let outbox = Outbox::new(true);
         let mut bytes = Vec::new();
-        assert_eq!(outbox.message(&mut vec![7; TOO_MANY + FULL], Receiver::Named), Ok(()));
-        assert!(outbox.signal(&mut vec![7; 10], Receiver::Named));
+        assert_eq!(outbox.message(&mut frame(TOO_MANY + FULL), Receiver::Named), Ok(()));
+        assert!(outbox.signal(&mut frame(10), Receiver::Named));
         // The message is half written.
         while outbox.state().len() > TOO_MANY / 2 {
             let _ = outbox.take(&mut bytes);
         }
-        assert!(outbox.signal(&mut vec![7; 10], Receiver::Named));
+        assert!(outbox.signal(&mut frame(10), Receiver::Named));
         // But signals may be too many by themselves.
-        assert!(outbox.signal(&mut vec![7; TOO_MANY], Receiver::Nobody));
-        assert!(!outbox.signal(&mut vec![7; TOO_MANY], Receiver::Nobody));
+        assert!(outbox.signal(&mut frame(TOO_MANY), Receiver::Nobody));
+        assert!(!outbox.signal(&mut frame(TOO_MANY), Receiver::Nobody));
         while outbox.take(&mut bytes) != Taken::All {}
         assert_eq!(outbox.state().longest, 0);
     }

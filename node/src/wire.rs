@@ -26,6 +26,7 @@ mod flags;
 mod frame;
 mod handshake;
 mod kept;
+mod outbound;
 mod packet;
 #[cfg(feature = "serde")]
 mod plain;
@@ -45,13 +46,13 @@ pub use self::epmd::{
 };
 pub use self::error::{DecodeError, EncodeError, Why};
 pub use self::flags::Flags;
-pub(crate) use self::frame::{FRAME_HEAD, write_fragment};
 pub use self::frame::{FrameError, Inbound, Limits, Message, write_frame};
 pub(crate) use self::handshake::check_peer_name;
 pub use self::handshake::{
     Acceptor, Asked, Connector, HandshakeError, NameError, Own, Peer, Progress, Status, split_name,
 };
 pub(crate) use self::kept::Kept;
+pub(crate) use self::outbound::{Frame, Parts};
 pub use self::packet::Packets;
 #[cfg(feature = "serde")]
 pub use self::plain::Plain;

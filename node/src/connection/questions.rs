@@ -3,7 +3,7 @@
 use super::{Connection, SendError, Tables};
 use crate::outbox::{Refused, Sender};
 use crate::outgoing::{Questions, lose};
-use crate::wire::{Control, Target};
+use crate::wire::{Control, Frame, Target};
 
 /// The questions from which on those that nobody waits for are looked for.
 pub(super) const MANY: usize = 64;
@@ -13,7 +13,7 @@ impl Connection {
     pub(super) fn send_asking(
         &self,
         to: &Target,
-        frame: &mut Vec<u8>,
+        frame: &mut Frame,
         questions: Questions,
     ) -> Result<(), SendError> {
         // Under one lock, so that no answer comes before its question is known.
@@ -34,7 +34,7 @@ impl Connection {
     }
 
     /// As [`Connection::send_asking`], for a message that has been taken already.
-    pub(super) fn push_asking(&self, to: &Target, frame: &mut Vec<u8>, sender: Sender, questions: Questions) {
+    pub(super) fn push_asking(&self, to: &Target, frame: &mut Frame, sender: Sender, questions: Questions) {
         let mut tables = self.tables();
         if self.outbox.is_closed() {
             drop(tables);

@@ -285,7 +285,7 @@ impl Connection {
         let Some(Spawn { wanted: Wanted::End(tell), .. }) = spawn else { return true };
         match reason.map(|reason| Encoded::new(reason, &Outgoing::telling(&self.shared))) {
             None => tell(Outcome::Down(&mut message.payload())),
-            Some(Ok(reason)) => tell(Outcome::Down(&mut Decoder::new(reason.bytes()))),
+            Some(Ok(reason)) => tell(Outcome::Down(&mut Decoder::new(&reason.into_bytes()))),
             Some(Err(_)) => tell(Outcome::Lost),
         }
         true

@@ -95,8 +95,9 @@ impl Remote {
     }
 
     /// Returns a reference to whatever process has `name` there, for messages. It is one like any: `send`
-    /// waits while more than 1 MiB is queued for the node, and `try_send` says that it is full. A message
-    /// that no term says, such as a float that is no number, is handed back as if the process had ended.
+    /// waits while more than 1 MiB is to go out before, and `try_send` says that it is full. A big message
+    /// goes out by turns with those of other tasks, which do not wait for it. A message that no term says,
+    /// such as a float that is no number, is handed back as if the process had ended.
     ///
     /// To be linked, a process has to be known by its pid. A message with a `Resolver` in it is a question,
     /// as `gen_server:call` asks: `ask` waits for the answer, for the end of the process, or of the

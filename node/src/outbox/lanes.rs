@@ -13,14 +13,14 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::Receiver;
-use crate::wire;
+use crate::wire::{Frame, Parts};
 
 /// The bytes of a frame of a message from which on it is cut, and of each part, as in OTP.
 const FRAGMENT: usize = 64 << 10;
 
-/// Returns true if a frame is to go out in fragments.
-pub(super) fn is_big(frame: &[u8]) -> bool {
-    frame.len() > FRAGMENT
+/// Returns true if a frame of so many bytes is to go out in fragments.
+pub(super) fn is_big(len: usize) -> bool {
+    len > FRAGMENT
 }
 
 /// The messages that go out by turns.
@@ -37,7 +37,7 @@ pub(super) struct Lanes {
 
 struct Lane {
     /// The frames. The first one is a big one.
-    frames: VecDeque<Frame>,
+    frames: VecDeque<Next>,
     /// The tasks that have sent the messages.
     senders: BTreeSet<u64>,
     receivers: BTreeSet<Receiver>,
@@ -45,16 +45,10 @@ struct Lane {
     signals: bool,
 }
 
-struct Frame {
-    bytes: Vec<u8>,
-    /// Where a frame goes out in fragments, how far it has gone.
-    cut: Option<Cut>,
-}
-
-struct Cut {
-    sequence: u64,
-    /// The bytes that have been written, with what stood in front of them.
-    written: usize,
+enum Next {
+    Whole(Vec<u8>),
+    /// The rest of a frame that goes out in fragments, with the number of its message.
+    Parts(u64, Parts),
 }
 
 impl Lane {
@@ -79,17 +73,15 @@ impl Lane {
         let mut gone = 0;
         let mut wrote_fragment = false;
         while let Some(frame) = self.frames.front_mut() {
-            let (len, whole) = match &mut frame.cut {
-                None => {
-                    out.extend_from_slice(&frame.bytes);
-                    (frame.bytes.len(), true)
+            let (len, whole) = match frame {
+                Next::Whole(bytes) => {
+                    out.extend_from_slice(bytes);
+                    (bytes.len(), true)
                 }
-                Some(_) if wrote_fragment => break,
-                Some(cut) => {
+                Next::Parts(..) if wrote_fragment => break,
+                Next::Parts(sequence, parts) => {
                     wrote_fragment = true;
-                    let len = wire::write_fragment(&frame.bytes, cut.written, FRAGMENT, cut.sequence, out);
-                    cut.written += len;
-                    (len, cut.written == frame.bytes.len())
+                    (parts.write_fragment(FRAGMENT, *sequence, out), parts.left() == 0)
                 }
             };
             gone += len;
@@ -109,6 +101,11 @@ impl Lanes {
     /// Returns how many bytes are to be written.
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Returns true if a message of this task's has to stay behind a lane.
+    pub(super) fn hold_back(&self, sender: u64, to: Receiver) -> bool {
+        self.lanes.iter().any(|lane| lane.holds_back(Some(sender), to))
     }
 
     /// Returns the lane behind which a message of a task's stays, or a signal.
@@ -136,18 +133,18 @@ impl Lanes {
         lane: Option<usize>,
         sender: Option<u64>,
         to: Receiver,
-        frame: &mut Vec<u8>,
+        frame: &mut Frame,
         big: bool,
     ) {
         let frame = if big {
             self.last += 1;
-            // The bytes in front of a frame stand in front of each fragment instead.
-            let cut = Cut { sequence: self.last, written: wire::FRAME_HEAD };
-            Frame { bytes: std::mem::take(frame), cut: Some(cut) }
+            let parts = frame.take_parts();
+            self.len += parts.left();
+            Next::Parts(self.last, parts)
         } else {
-            Frame { bytes: frame.clone(), cut: None }
+            self.len += frame.len();
+            Next::Whole(frame.whole().to_vec())
         };
-        self.len += frame.bytes.len() - frame.cut.as_ref().map_or(0, |cut| cut.written);
         let lane = lane.unwrap_or_else(|| {
             let (senders, receivers) = (BTreeSet::new(), BTreeSet::new());
             self.lanes.push(Lane { frames: VecDeque::new(), senders, receivers, signals: false });
@@ -180,19 +177,17 @@ impl Lanes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Atom, Control, FromTerm, Inbound, Limits, Packets, Pid, Target, Term, write_frame};
+    use crate::wire::{Atom, Control, Flags, FromTerm, Inbound, Limits, Packets, Pid, Target, Term};
 
-    const FLAGS: wire::Flags = wire::Flags::OFFERED;
+    const FLAGS: Flags = Flags::OFFERED;
 
     /// Returns a message: a number, and as many bytes.
-    fn message(number: u64, len: usize) -> Vec<u8> {
+    fn message(number: u64, len: usize) -> Frame {
         let pid = Pid { node: Atom::new("n@h").unwrap(), id: 1, serial: 0, creation: 1 };
         let control = Control::Send { from: None, to: Target::Pid(pid), urgent: false };
-        let mut frame = Vec::new();
-        write_frame(FLAGS, &control, &mut frame, |out| {
-            out.value(&(number, Term::Binary(vec![number as u8; len].into())))
-        })
-        .unwrap();
+        let mut frame = Frame::default();
+        let binary = Term::Binary(vec![number as u8; len].into());
+        frame.write(FLAGS, &control, |out| out.value(&(number, binary))).unwrap();
         frame
     }
 
@@ -213,10 +208,10 @@ mod tests {
         numbers
     }
 
-    fn append(lanes: &mut Lanes, sender: Option<u64>, to: Receiver, mut frame: Vec<u8>, out: &mut Vec<u8>) {
-        let big = is_big(&frame);
+    fn append(lanes: &mut Lanes, sender: Option<u64>, to: Receiver, mut frame: Frame, out: &mut Vec<u8>) {
+        let big = is_big(frame.len());
         match lanes.behind(sender, to) {
-            None if !big => out.extend_from_slice(&frame),
+            None if !big => out.extend_from_slice(frame.whole()),
             lane => lanes.append(lane, sender, to, &mut frame, big),
         }
     }

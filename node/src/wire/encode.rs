@@ -6,10 +6,11 @@ use super::atom::{Atom, is_atom};
 use super::convert::ToTerm;
 use super::decode::MAX_DEPTH;
 use super::error::EncodeError;
+use super::outbound::{Frame, Shared};
 use super::scratch::Scratch;
 use super::short::Short;
 use super::tag;
-use super::term::{BigInt, BitString, Pid, Port, Reference};
+use super::term::{BigInt, Binary, BitString, Pid, Port, Reference};
 use crate::outgoing::Outgoing;
 
 /// Writes terms behind one another into bytes. Each method writes a whole term, or the beginning of one whose
@@ -34,13 +35,21 @@ pub struct Encoder<'o> {
     depth: usize,
     /// The message that is written, of one that goes to another node.
     outgoing: Option<&'o Outgoing<'o>>,
+    /// The place for binaries that are not copied, of one that goes there in fragments.
+    shared: Option<&'o mut Shared>,
 }
 
 impl<'o> Encoder<'o> {
     /// Writes behind what is in `out`, without a version.
     #[inline]
     pub fn new(out: &'o mut Vec<u8>) -> Encoder<'o> {
-        Encoder { out, depth: 0, outgoing: None }
+        Encoder::sharing(out, None)
+    }
+
+    /// As [`Encoder::new`]; large binaries go to `shared`.
+    #[inline]
+    pub(super) fn sharing(out: &'o mut Vec<u8>, shared: Option<&'o mut Shared>) -> Encoder<'o> {
+        Encoder { out, depth: 0, outgoing: None, shared }
     }
 
     /// Writes a value that goes to another node.
@@ -49,7 +58,8 @@ impl<'o> Encoder<'o> {
         outgoing: &Outgoing<'_>,
         value: &T,
     ) -> Result<(), EncodeError> {
-        value.to_term(&mut Encoder { out: self.out, depth: self.depth, outgoing: Some(outgoing) })
+        let (depth, shared) = (self.depth, self.shared.as_deref_mut());
+        value.to_term(&mut Encoder { out: self.out, depth, outgoing: Some(outgoing), shared })
     }
 
     /// Returns the message that is written, if it goes to another node.
@@ -228,6 +238,28 @@ impl<'o> Encoder<'o> {
         Ok(())
     }
 
+    /// As [`Encoder::binary`], without a copy where that is worth it.
+    #[inline]
+    pub(super) fn owned_binary(&mut self, binary: &Binary) -> Result<(), EncodeError> {
+        self.head(tag::BINARY, binary.len())?;
+        self.shared_bytes(binary);
+        Ok(())
+    }
+
+    /// Writes the bytes of a binary, without a copy where that is worth it.
+    #[inline]
+    pub(super) fn shared_bytes(&mut self, binary: &Binary) {
+        let place = self.out.len();
+        if !self.shared.as_deref_mut().is_some_and(|shared| shared.take(place, binary)) {
+            self.out.extend_from_slice(binary);
+        }
+    }
+
+    /// Writes bytes that are part of a term.
+    pub(super) fn own_bytes(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
     /// Writes a bit string.
     ///
     /// # Errors
@@ -377,38 +409,41 @@ impl<'o> Encoder<'o> {
 /// # Ok::<(), twoply_node::wire::EncodeError>(())
 /// ```
 pub fn to_bytes<T: ToTerm + ?Sized>(value: &T) -> Result<Vec<u8>, EncodeError> {
-    let mut bytes = Scratch::new();
-    bytes.push(tag::VERSION);
-    value.to_term(&mut Encoder::new(&mut bytes))?;
-    Ok(bytes.into_bytes())
+    let mut scratch = Scratch::new();
+    scratch.bytes.push(tag::VERSION);
+    value.to_term(&mut Encoder::new(&mut scratch.bytes))?;
+    Ok(scratch.into_bytes())
 }
 
 /// A term that has been written before it is known where it goes.
-#[derive(Clone, Debug)]
-pub(crate) struct Encoded(Vec<u8>);
+#[derive(Debug)]
+pub(crate) struct Encoded(Frame);
 
 impl Encoded {
     pub(crate) fn new<T: ToTerm + ?Sized>(
         value: &T,
         outgoing: &Outgoing<'_>,
     ) -> Result<Encoded, EncodeError> {
-        let mut bytes = Vec::new();
-        Encoder::new(&mut bytes).of(outgoing, value)?;
-        Ok(Encoded(bytes))
+        let mut term = Frame::default();
+        term.encoder().of(outgoing, value)?;
+        Ok(Encoded(term))
     }
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+    /// Returns the bytes, with copies of what has not been copied before.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.0.copy_to(&mut Encoder::new(&mut bytes));
+        bytes
     }
 }
 
 impl ToTerm for Encoded {
     fn to_term(&self, out: &mut Encoder<'_>) -> Result<(), EncodeError> {
-        out.out.extend_from_slice(&self.0);
+        self.0.copy_to(out);
         Ok(())
     }
 }

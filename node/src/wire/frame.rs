@@ -15,9 +15,10 @@ use super::encode::Encoder;
 use super::error::{DecodeError, EncodeError, Why};
 use super::flags::Flags;
 use super::kept::{self, Kept, Whole};
+use super::outbound::Shared;
 use super::tag;
 
-pub(crate) use self::fragments::{FRAME_HEAD, write_fragment};
+pub(super) use self::fragments::FRAME_HEAD;
 
 /// The limits of what a peer may make this keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,8 +237,20 @@ pub fn write_frame(
     out: &mut Vec<u8>,
     payload: impl FnOnce(&mut Encoder<'_>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
+    write_frame_to(agreed, control, out, None, payload)
+}
+
+/// As [`write_frame`]; large binaries go to `shared`, and where there are any, what is in front of the frame
+/// does not count.
+pub(super) fn write_frame_to(
+    agreed: Flags,
+    control: &Control,
+    out: &mut Vec<u8>,
+    shared: Option<&mut Shared>,
+    payload: impl FnOnce(&mut Encoder<'_>) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
     let start = out.len();
-    let written = try_write_frame(agreed, control, out, payload).and_then(|()| {
+    let written = try_write_frame(agreed, control, out, shared, payload).and_then(|()| {
         let len = u32::try_from(out.len() - start - 4).map_err(|_| EncodeError::TooLarge)?;
         out[start..start + 4].copy_from_slice(&len.to_be_bytes());
         Ok(())
@@ -252,6 +265,7 @@ fn try_write_frame(
     agreed: Flags,
     control: &Control,
     out: &mut Vec<u8>,
+    shared: Option<&mut Shared>,
     payload: impl FnOnce(&mut Encoder<'_>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
     let headers = agreed.contains(Flags::DIST_HDR_ATOM_CACHE);
@@ -267,7 +281,7 @@ fn try_write_frame(
         if !headers {
             out.push(tag::VERSION);
         }
-        payload(&mut Encoder::new(out))?;
+        payload(&mut Encoder::sharing(out, shared))?;
     }
     Ok(())
 }

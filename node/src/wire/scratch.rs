@@ -4,6 +4,8 @@
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 
+use super::outbound::Frame;
+
 /// The bytes that a thread keeps for the next frame.
 const KEPT: usize = 64 << 10;
 
@@ -12,23 +14,24 @@ thread_local! {
 }
 
 /// Bytes that are empty at first, and go back to their thread.
-pub(crate) struct Scratch(Vec<u8>);
+pub(crate) struct Scratch(Frame);
 
 impl Scratch {
     pub(crate) fn new() -> Scratch {
         // One who writes a frame inside of writing another gets new bytes.
-        Scratch(FREE.try_with(Cell::take).unwrap_or_default())
+        Scratch(Frame::from(FREE.try_with(Cell::take).unwrap_or_default()))
     }
 
     /// Returns the bytes, which are copied where they are kept for what comes next.
     pub(crate) fn into_bytes(mut self) -> Vec<u8> {
-        if self.0.capacity() > KEPT { std::mem::take(&mut self.0) } else { self.0.clone() }
+        let bytes = &mut self.0.bytes;
+        if bytes.capacity() > KEPT { std::mem::take(bytes) } else { bytes.clone() }
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.0);
+        let mut bytes = std::mem::take(&mut self.0.bytes);
         if (1..=KEPT).contains(&bytes.capacity()) {
             bytes.clear();
             // A thread that ends keeps nothing.
@@ -38,15 +41,15 @@ impl Drop for Scratch {
 }
 
 impl Deref for Scratch {
-    type Target = Vec<u8>;
+    type Target = Frame;
 
-    fn deref(&self) -> &Vec<u8> {
+    fn deref(&self) -> &Frame {
         &self.0
     }
 }
 
 impl DerefMut for Scratch {
-    fn deref_mut(&mut self) -> &mut Vec<u8> {
+    fn deref_mut(&mut self) -> &mut Frame {
         &mut self.0
     }
 }

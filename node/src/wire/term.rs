@@ -175,6 +175,14 @@ impl Binary {
         }
     }
 
+    /// Returns false if the binary keeps memory of which it is less than half.
+    pub(super) fn is_most_of_what_it_keeps(&self) -> bool {
+        match &self.0 {
+            Bytes::Short(_) => true,
+            Bytes::Part { bytes, start, end } => (end - start) as usize >= bytes.len() / 2,
+        }
+    }
+
     /// Makes a binary of few bytes.
     #[inline]
     pub(super) fn of_room(bytes: &Room) -> Binary {

@@ -242,7 +242,7 @@ macro_rules! known {
 
 known! {
     Atom: atom, owned_atom;
-    Binary: binary, binary;
+    Binary: owned_binary, binary;
     BitString: bits, bits;
     Pid: pid, pid;
     Reference: reference, reference;

@@ -107,7 +107,7 @@ impl Encoder<'_> {
                     self.out.extend_from_slice(&[tag::BINARY, 0, 0, 0]);
                     self.short(short);
                 }
-                None => self.binary(bytes)?,
+                None => self.owned_binary(bytes)?,
             },
             Term::Bits(bits) => self.bits(bits)?,
             Term::Pid(pid) => self.pid(pid),
@@ -189,7 +189,8 @@ impl Encoder<'_> {
 
     /// Writes the size of a closure, which counts itself, to its place.
     fn end_closure(&mut self, place: usize) -> Result<(), EncodeError> {
-        let size = u32::try_from(self.out.len() - place).map_err(|_| EncodeError::TooLarge)?;
+        let shared = self.shared.as_ref().map_or(0, |shared| shared.len_from(place));
+        let size = u32::try_from(self.out.len() - place + shared).map_err(|_| EncodeError::TooLarge)?;
         self.out[place..place + 4].copy_from_slice(&size.to_be_bytes());
         Ok(())
     }

@@ -4,36 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{FrameError, Limits};
 use crate::wire::atom::Atom;
-use crate::wire::tag;
 
 /// The bytes in front of what a frame with a header says, as [`write_frame`](super::write_frame) makes it:
 /// its length, and a header without atoms.
-pub(crate) const FRAME_HEAD: usize = 7;
-
-/// Writes a fragment of a frame that has a header: `part` bytes of it, or what is left, from `written` on.
-/// Returns how many they are.
-pub(crate) fn write_fragment(
-    frame: &[u8],
-    written: usize,
-    part: usize,
-    sequence: u64,
-    out: &mut Vec<u8>,
-) -> usize {
-    let rest = &frame[written..];
-    let left = rest.len().div_ceil(part) as u64;
-    let bytes = &rest[..part.min(rest.len())];
-    // The first one has the header, which tells no atoms.
-    let (kind, header): (_, &[u8]) =
-        if written == FRAME_HEAD { (tag::FIRST_FRAGMENT, &[0]) } else { (tag::FRAGMENT, &[]) };
-    let len = 2 + 16 + header.len() + bytes.len();
-    out.extend_from_slice(&(len as u32).to_be_bytes());
-    out.extend_from_slice(&[tag::VERSION, kind]);
-    out.extend_from_slice(&sequence.to_be_bytes());
-    out.extend_from_slice(&left.to_be_bytes());
-    out.extend_from_slice(header);
-    out.extend_from_slice(bytes);
-    bytes.len()
-}
+pub(in crate::wire) const FRAME_HEAD: usize = 7;
 
 /// A message of which some fragments are there.
 #[derive(Debug)]

@@ -1,0 +1,304 @@
+//! [`Frame`]: a frame that goes out. A large binary in it is not copied: the frame refers to it, and the
+//! bytes are taken from it when they are written to the socket.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use super::control::Control;
+use super::encode::Encoder;
+use super::error::EncodeError;
+use super::flags::Flags;
+use super::frame::{FRAME_HEAD, write_frame_to};
+use super::tag;
+use super::term::Binary;
+
+/// The bytes of a binary from which on a frame refers to it. A frame with one is longer than a fragment.
+const LARGE: usize = 64 << 10;
+/// The memory of a frame that is worth a copy of the last bytes, so that these do not keep it.
+const WORTH: usize = 8 << 20;
+/// The bytes that are copied then, at most.
+const LAST: usize = 1 << 20;
+
+/// The binaries that a frame refers to, in order, and the place of each in what else has been written.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    binaries: VecDeque<(usize, Binary)>,
+    /// The bytes of all of them.
+    len: usize,
+}
+
+impl Shared {
+    /// Takes a binary that belongs to this place, unless it is to be copied: one that is small, and one that
+    /// keeps much more than itself, which would count as little.
+    pub(super) fn take(&mut self, place: usize, binary: &Binary) -> bool {
+        let takes = binary.len() >= LARGE && binary.is_most_of_what_it_keeps();
+        if takes {
+            self.len += binary.len();
+            self.binaries.push_back((place, binary.clone()));
+        }
+        takes
+    }
+
+    /// Returns how many bytes belong to this place or behind it.
+    pub(super) fn len_from(&self, place: usize) -> usize {
+        let behind = self.binaries.iter().rev().take_while(|(other, _)| *other >= place);
+        behind.map(|(_, binary)| binary.len()).sum()
+    }
+}
+
+/// The bytes of a frame, and the binaries between them.
+#[derive(Debug, Default)]
+pub(crate) struct Frame {
+    pub(super) bytes: Vec<u8>,
+    shared: Shared,
+}
+
+impl Frame {
+    /// Writes a frame, into one that is empty, as [`write_frame`](super::write_frame) does. Where the peer
+    /// takes fragments, large binaries are not copied.
+    ///
+    /// # Errors
+    /// Those of the control message and the payload.
+    pub(crate) fn write(
+        &mut self,
+        agreed: Flags,
+        control: &Control,
+        payload: impl FnOnce(&mut Encoder<'_>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let shared = agreed.contains(Flags::FRAGMENTS).then_some(&mut self.shared);
+        let written = write_frame_to(agreed, control, &mut self.bytes, shared, payload);
+        if written.is_err() {
+            self.shared = Shared::default();
+        }
+        written
+    }
+
+    /// Returns an encoder of what belongs to no frame yet.
+    pub(super) fn encoder(&mut self) -> Encoder<'_> {
+        Encoder::sharing(&mut self.bytes, Some(&mut self.shared))
+    }
+
+    /// Writes the same to another place, in which what is not copied here need not be copied either.
+    pub(super) fn copy_to(&self, out: &mut Encoder<'_>) {
+        let mut written = 0;
+        for (place, binary) in &self.shared.binaries {
+            out.own_bytes(&self.bytes[written..*place]);
+            out.shared_bytes(binary);
+            written = *place;
+        }
+        out.own_bytes(&self.bytes[written..]);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() + self.shared.len
+    }
+
+    /// Returns the bytes of a frame that goes out as it is. It is shorter than any binary that is not copied.
+    pub(crate) fn whole(&self) -> &[u8] {
+        debug_assert!(self.shared.binaries.is_empty());
+        &self.bytes
+    }
+
+    /// Takes all that goes out in fragments, and leaves an empty frame.
+    pub(crate) fn take_parts(&mut self) -> Parts {
+        let left = self.len() - FRAME_HEAD;
+        let mut frame = mem::take(self);
+        if frame.bytes.len() < LARGE {
+            // Memory for much more may be there, and is worth being used again.
+            let bytes = frame.bytes.clone();
+            self.bytes = mem::replace(&mut frame.bytes, bytes);
+            self.bytes.clear();
+        }
+        Parts { frame, is_new: true, written: FRAME_HEAD, of_first: 0, left }
+    }
+}
+
+impl From<Vec<u8>> for Frame {
+    fn from(bytes: Vec<u8>) -> Frame {
+        Frame { bytes, shared: Shared::default() }
+    }
+}
+
+/// The rest of a frame that goes out in fragments. What stood in front of it stands in front of each instead.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// The frame, which its binaries leave when they are written.
+    frame: Frame,
+    is_new: bool,
+    /// The bytes that have been written: of the frame's own, and of its first binary.
+    written: usize,
+    of_first: usize,
+    /// The bytes that have not been.
+    left: usize,
+}
+
+impl Parts {
+    /// Returns how many bytes are to be written.
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Writes a fragment: `part` bytes, or what is left. Returns how many they are.
+    pub(crate) fn write_fragment(&mut self, part: usize, sequence: u64, out: &mut Vec<u8>) -> usize {
+        let missing = self.left.div_ceil(part) as u64;
+        let len = part.min(self.left);
+        // The first one has the header, which tells no atoms.
+        let (kind, header): (_, &[u8]) = match mem::take(&mut self.is_new) {
+            true => (tag::FIRST_FRAGMENT, &[0]),
+            false => (tag::FRAGMENT, &[]),
+        };
+        let in_all = 2 + 16 + header.len() + len;
+        out.reserve(4 + in_all);
+        out.extend_from_slice(&(in_all as u32).to_be_bytes());
+        out.extend_from_slice(&[tag::VERSION, kind]);
+        out.extend_from_slice(&sequence.to_be_bytes());
+        out.extend_from_slice(&missing.to_be_bytes());
+        out.extend_from_slice(header);
+        self.write_bytes(len, out);
+        self.left -= len;
+        self.forget_written();
+        len
+    }
+
+    fn write_bytes(&mut self, mut len: usize, out: &mut Vec<u8>) {
+        while len > 0 {
+            let Frame { bytes, shared } = &mut self.frame;
+            let first = shared.binaries.front();
+            let own = &bytes[self.written..first.map_or(bytes.len(), |(place, _)| *place)];
+            let own = &own[..len.min(own.len())];
+            out.extend_from_slice(own);
+            self.written += own.len();
+            len -= own.len();
+            let Some((_, binary)) = first.filter(|_| len > 0) else { continue };
+            let more = &binary[self.of_first..];
+            let more = &more[..len.min(more.len())];
+            out.extend_from_slice(more);
+            self.of_first += more.len();
+            len -= more.len();
+            if self.of_first == binary.len() {
+                shared.binaries.pop_front();
+                self.of_first = 0;
+            }
+        }
+    }
+
+    /// Frees what has been written of a very long frame, before others may follow it.
+    fn forget_written(&mut self) {
+        let Frame { bytes, shared } = &mut self.frame;
+        if bytes.capacity() >= WORTH && bytes.len() - self.written <= LAST {
+            *bytes = bytes.split_off(self.written);
+            for (place, _) in &mut shared.binaries {
+                *place -= self.written;
+            }
+            self.written = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::wire::kept::Whole;
+    use crate::wire::term::{ClosureHeader, Fun, FunKind};
+    use crate::wire::{Atom, Pid, Target, Term, ToTerm, write_frame};
+
+    const FLAGS: Flags = Flags::OFFERED;
+
+    fn pid() -> Pid {
+        Pid { node: Atom::known("n@h"), id: 1, serial: 0, creation: 1 }
+    }
+
+    fn control() -> Control {
+        Control::Send { from: None, to: Target::Pid(pid()), urgent: false }
+    }
+
+    fn binary(len: usize) -> Term {
+        Term::Binary((0..len).map(|byte| byte as u8).collect::<Vec<_>>().into())
+    }
+
+    fn framed(payload: &impl ToTerm) -> Frame {
+        let mut frame = Frame::default();
+        frame.write(FLAGS, &control(), |out| out.value(payload)).unwrap();
+        frame
+    }
+
+    /// Returns what the fragments have, in order.
+    fn written(parts: &mut Parts, part: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        while parts.left() > 0 {
+            let (first, mut out) = (parts.is_new, Vec::new());
+            let len = parts.write_fragment(part, 7, &mut out);
+            assert_eq!(out.len(), 4 + 2 + 16 + usize::from(first) + len);
+            all.extend_from_slice(&out[out.len() - len..]);
+        }
+        all
+    }
+
+    #[test]
+    fn what_is_not_copied_crosses_as_if_it_were() {
+        let new = Some((1, [7; 16], 2));
+        let header = ClosureHeader { module: Atom::known("m"), old_index: 1, old_uniq: 2, pid: pid(), new };
+        let free = vec![binary(LARGE), Term::from(7), binary(2 * LARGE), binary(10)];
+        let closure = Term::Fun(Box::new(Fun(FunKind::Closure { header, free })));
+        let terms = [
+            binary(LARGE),
+            Term::Tuple(vec![binary(3 * LARGE + 1), binary(LARGE - 1), binary(LARGE), Term::from(1)]),
+            Term::List(vec![binary(0), binary(LARGE), binary(LARGE), Term::Tuple(vec![binary(LARGE)])]),
+            Term::list_with_tail(vec![binary(9)], binary(LARGE)),
+            Term::Tuple(vec![binary(LARGE), closure, binary(LARGE + 1)]),
+        ];
+        for term in terms {
+            let mut copied = Vec::new();
+            write_frame(FLAGS, &control(), &mut copied, |out| out.value(&term)).unwrap();
+            for part in [1 << 10, LARGE - 1, LARGE, LARGE + 1, 1 << 24] {
+                let mut frame = framed(&term);
+                assert_eq!(frame.len(), copied.len());
+                assert!(frame.bytes.len() < LARGE + (1 << 10), "it is copied");
+                assert_eq!(written(&mut frame.take_parts(), part), copied[FRAME_HEAD..], "{part}");
+                assert_eq!(frame.len(), 0);
+            }
+            // The same of a term that was written before it was known where it goes.
+            let mut before = Frame::default();
+            before.encoder().value(&term).unwrap();
+            let mut frame = Frame::default();
+            let again = |out: &mut Encoder<'_>| {
+                before.copy_to(out);
+                Ok(())
+            };
+            frame.write(FLAGS, &control(), again).unwrap();
+            assert!(frame.bytes.len() < LARGE + (1 << 10), "it is copied");
+            assert_eq!(written(&mut frame.take_parts(), LARGE), copied[FRAME_HEAD..]);
+        }
+    }
+
+    #[test]
+    fn a_binary_that_keeps_much_more_than_itself_is_copied() {
+        let whole = Arc::new(Whole::from(vec![7; 4 * LARGE]));
+        let part = |end: usize| Binary::of_frame(&whole, 0, end as u32);
+        assert_eq!(framed(&part(2 * LARGE - 1)).shared.len, 0);
+        assert_eq!(framed(&part(2 * LARGE)).shared.len, 2 * LARGE);
+    }
+
+    #[test]
+    fn the_end_of_a_very_long_frame_does_not_keep_the_rest() {
+        let text = "x".repeat(2 * WORTH);
+        let mut parts = framed(&(&*text, binary(LARGE), "end")).take_parts();
+        let mut out = Vec::new();
+        while parts.left() > LAST / 2 {
+            parts.write_fragment(LARGE, 7, &mut out);
+            out.clear();
+        }
+        assert!(parts.frame.bytes.capacity() <= LAST);
+        let rest = written(&mut parts, LARGE);
+        assert!(rest.ends_with(b"m\0\0\0\x03end"));
+    }
+
+    #[test]
+    fn what_cannot_be_written_leaves_nothing_behind() {
+        let mut frame = Frame::default();
+        frame.write(FLAGS, &control(), |out| out.value(&(binary(LARGE), f64::NAN))).unwrap_err();
+        assert_eq!(frame.len(), 0);
+    }
+}
