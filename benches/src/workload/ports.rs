@@ -6,21 +6,28 @@
 //! A connection has a port of ours, or a task of tokio's that reads a `Framed` and sends what it yields to a
 //! `mpsc`. Mailbox and channel hold 1024 items, so both wait when the receiver is slower. Erlang's sockets
 //! are in the modes `{packet, 4}` and `{packet, line}` with `{active, 100}`, and their owner counts.
+//!
+//! The ports of `twoply-native` run on another thread than their owner, mostly on another core, and their
+//! items lie in memory that goes to and fro between the two. So that figure follows the one of `cache-line`,
+//! which says how far apart two cores are at the time: a virtual machine may be moved.
 
 pub(crate) mod idle;
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::mpsc;
 
 use anyhow::{Context as _, Result};
 use futures_util::{Stream, StreamExt as _};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec, LinesCodec};
 use twoply::actor::{self, Process};
 use twoply::port::{self, Frames, Prefix};
 use twoply::{Wait as _, net};
 
-use super::{Case, Context, Run, Sample, timed};
+use super::{Case, Context, Run, Sample, check_count, timed};
 use crate::{peers, runtimes};
 
 const LINES: &[(&str, Run)] = &[
@@ -44,6 +51,7 @@ const SOME: &[(&str, usize)] = &[("connections", 100), ("workers", 1)];
 const MANY: &[(&str, usize)] = &[("connections", 1000), ("workers", 1)];
 
 pub(crate) const CASES: &[Case] = &[
+    Case { quick: false, ..timed("cache-line", &[("threads", 2)], &[("std-thread", cache_line)]) },
     timed("port-lines", ONE, LINES),
     timed("port-lines", SOME, LINES),
     Case { quick: false, ..timed("port-lines", MANY, LINES) },
@@ -51,6 +59,37 @@ pub(crate) const CASES: &[Case] = &[
     timed("port-frames", SOME, FRAMES),
     Case { quick: false, ..timed("port-frames", MANY, FRAMES) },
 ];
+
+/// Has two threads, each on a core of its own, hand a word to and fro that both look at without a pause.
+fn cache_line(ctx: &Context) -> Result<Sample> {
+    let allowed = sched_getaffinity(None)?;
+    let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
+    let (here, there) = (cores.next(), cores.next());
+    let stay = |core: Option<usize>| {
+        let mut only = CpuSet::new();
+        only.set(core.context("there is one core only")?);
+        anyhow::Ok(sched_setaffinity(None, &only)?)
+    };
+    ctx.time(1, |ops| {
+        let word = AtomicUsize::new(0);
+        let hand_on = |first: usize, core| {
+            let stays = stay(core);
+            for turn in (first..2 * ops).step_by(2) {
+                while word.load(Acquire) != turn {
+                    std::hint::spin_loop();
+                }
+                word.store(turn + 1, Release);
+            }
+            stays
+        };
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| hand_on(1, there));
+            hand_on(0, here)?;
+            other.join().ok().context("the thread has panicked")?
+        })?;
+        check_count(2 * ops, word.into_inner())
+    })
+}
 
 /// The kind of the items.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -108,12 +147,12 @@ impl Count {
     }
 }
 
-/// The connections of the case: the ends of the sender, and those of the receivers.
-fn connections(ctx: &Context) -> Result<(Vec<TcpStream>, Vec<TcpStream>)> {
+/// So many connections: the ends of the sender, and those of the receivers.
+fn connections(count: usize) -> Result<(Vec<TcpStream>, Vec<TcpStream>)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     let connect = |_| Ok((TcpStream::connect(address)?, listener.accept()?.0));
-    (0..ctx.param("connections")).map(connect).collect()
+    (0..count).map(connect).collect()
 }
 
 /// Measures items that are written to `senders`. `goal` tells the counter how many are to come.
@@ -138,7 +177,7 @@ fn measure(
 fn twoply_port(ctx: &Context, kind: Kind) -> Result<Sample> {
     let runtime = runtimes::twoply(ctx)?;
     let backend = runtime.spawner().backend();
-    let (senders, receivers) = connections(ctx)?;
+    let (senders, receivers) = connections(ctx.param("connections"))?;
     let streams = receivers.into_iter().map(net::TcpStream::from);
     if kind == Kind::Frames {
         let port = |stream| port::frames(stream, Frames::new(Prefix::U32));
@@ -170,7 +209,7 @@ fn start_ports<I: Send + 'static>(
 
 fn tokio_codec(ctx: &Context, kind: Kind) -> Result<Sample> {
     let runtime = runtimes::tokio(ctx)?;
-    let (senders, receivers) = connections(ctx)?;
+    let (senders, receivers) = connections(ctx.param("connections"))?;
     // The current-thread runtime runs where it is waited for.
     let (goals, new_goals) = tokio::sync::mpsc::unbounded_channel();
     let serve = tokio_serve(receivers, kind, new_goals);
