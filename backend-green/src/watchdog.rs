@@ -1,11 +1,11 @@
 //! Notices a task that holds on to its worker, has others do what waits behind it, and names it.
 //!
-//! A thread of its own looks at the workers every [`TICK`] while any of them is awake, and every
-//! [`SELDOM_TICK`] where none has been stuck for long; when all sleep, so does it, until one wakes. A worker
-//! that is still in the same poll as at the last look is *stuck*: an idle worker is woken, which steals its
-//! queue, its LIFO slot too, and handles its events. If something waits for the stuck worker nevertheless,
-//! because nobody is idle or because more has come, it is [taken from its thread](rescue), and another one
-//! carries it. The watchdog's own thread runs neither tasks nor the handler of [reports](crate::reports).
+//! A thread of its own looks at the workers every [`TICK`] while any of them is awake; when all sleep, so
+//! does it, until one wakes. A worker that is still in the same poll as at the last look is *stuck*: an idle
+//! worker is woken, which steals its queue, its LIFO slot too, and handles its events. If something waits for
+//! the stuck worker nevertheless, because nobody is idle or because more has come, it is [taken from its
+//! thread](rescue), and another one carries it. The watchdog's own thread runs neither tasks nor the handler
+//! of [reports](crate::reports).
 //!
 //! It also finds a new thread for a worker that has been [set aside](crate::handoff) for code which takes its
 //! time. As long as workers are set aside it looks every [`FREQUENT_TICK`].
@@ -33,14 +33,6 @@ const FREQUENT_TICK: Duration = Duration::from_micros(50);
 /// its time.
 const FREQUENT_LOOKS: u32 = 100;
 
-/// The time between two looks once [`CALM_LOOKS`] in a row have found nobody stuck: twice as long is the most
-/// that the next one holds its worker up unnoticed. A look takes a core from whoever has it, which costs more
-/// than the look itself: each millisecond, two parts in a hundred of what a busy program does.
-const SELDOM_TICK: Duration = Duration::from_millis(4);
-
-/// The number of looks in a row that find nobody stuck, after which there are fewer of them.
-const CALM_LOOKS: u32 = 50;
-
 /// The time for which everybody must have been asleep before the watchdog sleeps, too.
 const QUIET: Duration = Duration::from_millis(25);
 
@@ -66,8 +58,7 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
     let unseen = Seen { polls: 0, since: Instant::now(), used: None, reported: false, asides: 0 };
     let mut seen = vec![unseen; shared.workers.len()];
     let mut quiet = Duration::ZERO;
-    // The looks in a row at which no worker was set aside, and at which nobody was stuck.
-    let (mut calm, mut unstuck) = (0, 0u32);
+    let mut calm = 0;
     while !watch.stopped.load(Ordering::Acquire) {
         if quiet > QUIET {
             watch.asleep.store(true, Ordering::Relaxed);
@@ -79,22 +70,16 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
                 std::thread::park();
             }
             watch.asleep.store(false, Ordering::Relaxed);
-            (quiet, unstuck) = (Duration::ZERO, 0);
+            quiet = Duration::ZERO;
         }
-        let pause = match watch.frequent.load(Ordering::Relaxed) {
-            true => FREQUENT_TICK,
-            false if unstuck < CALM_LOOKS => TICK,
-            false => SELDOM_TICK,
-        };
+        let pause = if watch.frequent.load(Ordering::Relaxed) { FREQUENT_TICK } else { TICK };
         std::thread::park_timeout(pause);
         let now = Instant::now();
         let unreported = look_at_rescued(shared, now);
         quiet = if shared.all_asleep() && !unreported { quiet + pause } else { Duration::ZERO };
-        let mut is_stuck = unreported;
         for (worker, seen) in seen.iter_mut().enumerate() {
-            is_stuck |= look(shared, worker, seen, now);
+            look(shared, worker, seen, now);
         }
-        unstuck = if is_stuck { 0 } else { unstuck.saturating_add(1) };
         calm = if hand_off_set_aside(shared, &mut seen) { 0 } else { calm + 1 };
         if calm >= FREQUENT_LOOKS && watch.frequent.load(Ordering::Relaxed) {
             calm = 0;
@@ -133,8 +118,7 @@ fn hand_off_set_aside(shared: &Arc<Shared>, seen: &mut [Seen]) -> bool {
     any
 }
 
-/// Looks at one worker, and has it helped if it is stuck. Returns whether it is.
-fn look(shared: &Arc<Shared>, worker: usize, seen: &mut Seen, now: Instant) -> bool {
+fn look(shared: &Arc<Shared>, worker: usize, seen: &mut Seen, now: Instant) {
     let remote = &shared.workers[worker];
     let counts = &remote.counts;
     let polls = counts.polls.load(Ordering::Relaxed);
@@ -144,13 +128,13 @@ fn look(shared: &Arc<Shared>, worker: usize, seen: &mut Seen, now: Instant) -> b
         if counts.stuck.load(Ordering::Relaxed) {
             counts.stuck.store(false, Ordering::Relaxed);
         }
-        return false;
+        return;
     }
     let Seen { since, .. } = *seen;
     let held = now.duration_since(since);
     if held < TICK {
         // An unpark ended the pause between two looks early.
-        return false;
+        return;
     }
     counts.stuck.store(true, Ordering::Relaxed);
     shared.notify_hint();
@@ -160,7 +144,6 @@ fn look(shared: &Arc<Shared>, worker: usize, seen: &mut Seen, now: Instant) -> b
     }
     let used = *seen.used.get_or_insert_with(|| rescue::processor_time(remote.thread()));
     rescue::rescue(shared, &Stuck { worker, polls, task, since, used, reported: seen.reported }, now);
-    true
 }
 
 /// Reports the tasks that hold threads up whose worker has been taken away, each once. Returns whether some
