@@ -35,7 +35,8 @@ pub use wait::{CheckedRead, CheckedWrite, Read, ReadOwned, Write, WriteOwned};
 /// As [those of a mutex](super::Mutex#deadlocks): the lock knows the tasks that hold it, up to four of those
 /// that read, and who waits behind a writer waits for that. So who is a part of a circle is told, with the
 /// names of all in it: its wait panics, or returns [`LockError::Deadlock`](super::LockError::Deadlock) if it
-/// is [`checked`](Write::checked). Who hands a guard to another task has to
+/// is [`checked`](Write::checked). Readers that come at the same instant as others may be unknown for as long
+/// as they read. Who hands a guard to another task has to
 /// [say so](RwLockWriteGuard::clear_holder), and of an owned guard one may say
 /// [that it stays](OwnedRwLockWriteGuard::set_current_holder).
 ///

@@ -30,8 +30,8 @@ pub(super) struct RawRwLock {
     permits: Permits,
     /// The numbers of tasks that have the lock; 0 in a slot that is free. A number is there only while its
     /// task has not given back what it was entered for: who has entered it frees the slot before, without a
-    /// look at it. Where two have found the same slot free, one of them is not known, and the other one for
-    /// no longer than the first of them has the lock.
+    /// look at it. Where two have found the same slot free, one of them is not known; and the first to go
+    /// frees the slot under the other one, and so on with whoever comes then, until they come one by one.
     holders: [AtomicU64; KNOWN],
 }
 
