@@ -48,8 +48,8 @@ fn whoever_has_seen_a_reader_is_told_when_it_gives_the_lock_back() {
     });
 }
 
-/// Two come and go at once; nobody is known who has gone. They begin in different slots: of stores to one that
-/// nothing orders, loom shows a value even to the thread that has overwritten it.
+/// Two come and go at once; nobody is known who has gone. They begin in different slots: of stores to one
+/// that nothing orders, loom shows a value even to the thread that has overwritten it.
 #[test]
 fn nobody_is_known_to_have_the_lock_who_has_given_it_back() {
     loom::model(|| {
