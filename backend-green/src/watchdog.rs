@@ -58,7 +58,7 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
     let unseen = Seen { polls: 0, since: Instant::now(), used: None, reported: false, asides: 0 };
     let mut seen = vec![unseen; shared.workers.len()];
     let mut quiet = Duration::ZERO;
-    let mut calm = 0;
+    let mut calm = 0u32;
     while !watch.stopped.load(Ordering::Acquire) {
         if quiet > QUIET {
             watch.asleep.store(true, Ordering::Relaxed);
@@ -80,7 +80,7 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
         for (worker, seen) in seen.iter_mut().enumerate() {
             look(shared, worker, seen, now);
         }
-        calm = if hand_off_set_aside(shared, &mut seen) { 0 } else { calm + 1 };
+        calm = if hand_off_set_aside(shared, &mut seen) { 0 } else { calm.saturating_add(1) };
         if calm >= FREQUENT_LOOKS && watch.frequent.load(Ordering::Relaxed) {
             calm = 0;
             watch.frequent.store(false, Ordering::Relaxed);
