@@ -128,17 +128,19 @@ impl File {
         Ok(())
     }
 
-    /// Waits until the device has all that has been written, and what the system knows of the file.
+    /// Waits until the device has all that has been written, and what the system knows of the file. A crash
+    /// may lose the name of a new file until its directory has been synced, too.
     ///
     /// # Errors
     /// The system's, with operation and path: also of a write that it had accepted before.
     ///
     /// # Examples
     /// ```
-    /// use twoply::{Wait, fs::File};
+    /// use twoply::{Wait, fs::OpenOptions};
     ///
     /// # let path = std::env::temp_dir().join(format!("twoply-doc-sync-all-{}", std::process::id()));
-    /// let journal = File::create_new(&path).wait()?;
+    /// # std::fs::write(&path, "what was there\n")?;
+    /// let journal = OpenOptions::new().append(true).open(&path).wait()?;
     /// journal.write_all(b"transfer 12 to account 34\n").wait()?;
     /// journal.sync_all().wait()?;
     /// // From here on, not even a crash of the machine loses the entry.
@@ -156,10 +158,11 @@ impl File {
     ///
     /// # Examples
     /// ```
-    /// use twoply::{Wait, fs::File};
+    /// use twoply::{Wait, fs::OpenOptions};
     ///
     /// # let path = std::env::temp_dir().join(format!("twoply-doc-sync-data-{}", std::process::id()));
-    /// let journal = File::create_new(&path).wait()?;
+    /// # std::fs::write(&path, "what was there\n")?;
+    /// let journal = OpenOptions::new().append(true).open(&path).wait()?;
     /// journal.write_all(b"an entry\n").wait()?;
     /// journal.sync_data().wait()?;
     /// // A crash may lose the time of the entry, but not the entry.
