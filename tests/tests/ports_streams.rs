@@ -4,9 +4,10 @@
 #[path = "ports/told.rs"]
 mod told;
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io::ErrorKind;
 use std::sync::mpsc;
+use std::task::Poll;
 
 use told::{assert_closed, error, item, start};
 use twoply_core::Wait;
@@ -30,6 +31,7 @@ laws! {
     }
     and_served {
         an_opening_that_fails_is_told_of,
+        an_opening_fails_whoever_finds_it_out,
         an_opening_goes_with_its_port,
         a_port_that_is_closed_does_not_open_for_nothing,
         a_receiver_without_room_is_waited_for,
@@ -204,6 +206,44 @@ fn an_opening_that_fails_is_told_of(on: &Systems) {
     let port = start(on.here(), port);
     assert!(matches!(port.port_ref().ended().wait(), ExitReason::Panicked(_)));
     assert!(port.recv().wait().is_err());
+}
+
+fn an_opening_fails_whoever_finds_it_out(on: &Systems) {
+    for (polls, half_open, sends) in
+        (1..=3).flat_map(|polls| [(polls, false, true), (polls, true, true), (polls, true, false)])
+    {
+        let (begin, begun) = oneshot::channel::<()>();
+        let refused = async move {
+            let _ = begun.await;
+            // From here on, it is polled in turns: by what is written, and by what is read.
+            let mut left = polls;
+            poll_fn(|cx| {
+                left -= 1;
+                if left > 0 {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(())
+            })
+            .await;
+            Err(ErrorKind::ConnectionRefused.into())
+        };
+        let port = port::opening::<UnixStream, _, String>(refused, Lines::new()).half_open(half_open);
+        let port = start(on.here(), port);
+        if sends {
+            port.send("never written".to_owned()).wait().unwrap();
+        }
+        drop(begin);
+        match error(&port) {
+            PortError::Io { during: During::Open, error } => {
+                assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+            }
+            other => panic!("{other}"),
+        }
+        // An item that comes late finds a port that is over, and not one that is half open.
+        let _ = port.try_send("too late".to_owned());
+        assert_closed(&port);
+    }
 }
 
 /// An opening without end, which tells of its begin by the channel, and of its drop by the end of that.

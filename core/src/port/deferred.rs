@@ -39,12 +39,8 @@ impl<M: Medium> Deferred<M> {
 
     /// Returns the reason why it could not be opened, the first time that this is called.
     fn failure(&mut self) -> Option<PortError> {
-        match self {
-            Deferred::Failed(error) => {
-                error.take().map(|error| PortError::Io { during: During::Open, error })
-            }
-            _ => None,
-        }
+        let Deferred::Failed(error) = self else { return None };
+        error.take().map(|error| PortError::Io { during: During::Open, error })
     }
 }
 
@@ -52,14 +48,18 @@ impl<M: Medium> Medium for Deferred<M> {
     type In = M::In;
     type Out = M::Out;
 
-    const WRITES: bool = M::WRITES;
-
     #[inline]
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Input<M::In>> {
-        match ready!(self.poll_open(cx)) {
-            Some(medium) => medium.poll_next(cx),
-            None => Poll::Ready(self.failure().map_or(Input::End, Input::Failed)),
+        if let Some(medium) = ready!(self.poll_open(cx)) {
+            return medium.poll_next(cx);
         }
+        if matches!(self, Deferred::Failed(Some(_))) {
+            // It is told of by the output, which is open until then and ends with it: what has been sent can
+            // go nowhere. The output is looked at again.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Input::End)
     }
 
     #[inline]

@@ -42,7 +42,7 @@ pub(super) trait Medium: Send + 'static {
         0
     }
 
-    /// Writes what is still to be written.
+    /// Writes what is still to be written. Nothing of it is left when this is done.
     ///
     /// # Errors
     /// When nothing more can be written.
