@@ -396,8 +396,8 @@ pub fn udp(socket: UdpSocket) -> Builder<Addressed<Ip>, Addressed<Ip>> {
 /// Returns a port of the datagrams of a socket of either family: what [`udp`] does, for Unix sockets, too.
 ///
 /// A datagram that cannot be sent, or has more than 64 KiB and cannot be received, is an [`Event::Error`],
-/// and the port goes on; of those that cannot be sent while the port closes, the first failure is told.
-/// Datagrams are sent in order, so those behind one to a Unix socket that has no room wait, too. One to
+/// and the port goes on; all that could not be sent has been told of before it closes. Datagrams are sent in
+/// order, so those behind one to a Unix socket that has no room wait, too. One to
 /// [`UnixAddr::Unnamed`](crate::net::UnixAddr::Unnamed), the address that those from a socket without a name
 /// have, goes where the socket is connected to.
 ///

@@ -15,7 +15,7 @@ use twoply_core::actor::ExitReason;
 use twoply_core::channel::oneshot;
 use twoply_core::net::{UnixAddr, UnixDatagram, UnixListener, UnixStream};
 use twoply_core::port::{
-    self, ChildItem, Delimited, During, Event, Frames, Halves, Lines, Port, PortError, Prefix,
+    self, Active, ChildItem, Delimited, During, Event, Frames, Halves, Lines, Port, PortError, Prefix,
 };
 use twoply_core::process::{Command, Stdio};
 use twoply_tests::{Dir, Systems, laws};
@@ -36,6 +36,7 @@ laws! {
         a_port_that_is_closed_does_not_open_for_nothing,
         a_receiver_without_room_is_waited_for,
         a_datagram_that_cannot_be_sent_or_received_is_told_of,
+        datagrams_that_cannot_be_sent_wait_to_be_asked_for,
     }
 }
 
@@ -394,5 +395,45 @@ fn a_datagram_that_cannot_be_sent_or_received_is_told_of(on: &Systems) {
     for kind in [ErrorKind::NotFound, ErrorKind::InvalidInput, ErrorKind::NotFound] {
         assert_eq!(refusal(error(&port)).kind(), kind);
     }
+    assert_closed(&port);
+}
+
+fn datagrams_that_cannot_be_sent_wait_to_be_asked_for(on: &Systems) {
+    let dir = Dir::new();
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    let port = start(on.here(), port::datagrams(ours).active(Active::Passive));
+    let fail = |times: usize| {
+        for _ in 0..times {
+            port.send((dir.join("nobody").into(), vec![1])).wait().unwrap();
+        }
+    };
+    let tells_passive = || {
+        let event = port.recv().wait().unwrap();
+        assert!(matches!(event, Event::Passive), "{event:?}");
+    };
+    fail(4);
+    // They are sent in order, so those before this one have failed.
+    port.send((UnixAddr::Unnamed, vec![2])).wait().unwrap();
+    assert_eq!(theirs.recv(&mut [0; 8]).wait().unwrap().len, 1);
+    theirs.send(b"fine").wait().unwrap();
+    port.port_ref().active(Active::Once);
+    error(&port);
+    port.port_ref().active(Active::N(2));
+    error(&port);
+    error(&port);
+    tells_passive();
+    port.port_ref().active(Active::N(2));
+    error(&port);
+    assert_eq!(item(&port), (UnixAddr::Unnamed, b"fine".to_vec()));
+    tells_passive();
+    // It is the same when no more is sent; what is left is told of as the port closes.
+    fail(3);
+    port.port_ref().finish();
+    port.port_ref().active(Active::N(1));
+    error(&port);
+    tells_passive();
+    port.port_ref().close();
+    error(&port);
+    error(&port);
     assert_closed(&port);
 }

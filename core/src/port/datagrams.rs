@@ -38,7 +38,8 @@ pub(super) struct Datagrams<F: Family> {
     unsent_bytes: usize,
     /// The send that waits for room, and the number of bytes that its datagram counts for.
     sending: Option<(Sending, usize)>,
-    /// The errors of datagrams that could not be sent.
+    /// The errors of datagrams that could not be sent, of which as many are kept as nobody has asked for: a
+    /// port that had the next ones wait would have its owner wait for itself.
     errors: VecDeque<PortError>,
 }
 
@@ -96,7 +97,7 @@ impl<F: Family> Medium for Datagrams<F> {
     type Out = Addressed<F>;
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Input<Self::In>> {
-        if let Some(error) = self.errors.pop_front() {
+        if let Some(error) = self.take_error() {
             return Poll::Ready(Input::Error(error));
         }
         let received = with_spare(|buf| {
@@ -126,8 +127,8 @@ impl<F: Family> Medium for Datagrams<F> {
         })
     }
 
-    fn take_at_hand(&mut self, _most: usize, _take: impl FnMut(Self::In)) -> Option<Input<Self::In>> {
-        self.errors.pop_front().map(Input::Error)
+    fn take_error(&mut self) -> Option<PortError> {
+        self.errors.pop_front()
     }
 
     fn encode(&mut self, datagram: Self::Out) -> Result<(), PortError> {

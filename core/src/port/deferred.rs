@@ -70,6 +70,13 @@ impl<M: Medium> Medium for Deferred<M> {
         }
     }
 
+    fn take_error(&mut self) -> Option<PortError> {
+        match self {
+            Deferred::Open(medium) => medium.take_error(),
+            _ => None,
+        }
+    }
+
     fn is_opening(&self) -> bool {
         matches!(self, Deferred::Opening(_))
     }

@@ -305,10 +305,6 @@ impl<M: Medium> Engine<M> {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(error)) => self.events.push_back(Event::Error(error)),
         }
-        // Errors of the output that could not be told before, as nobody may be reading any more.
-        while let Some(Input::Error(error)) = self.medium.take_at_hand(0, |_| {}) {
-            self.events.push_back(Event::Error(error));
-        }
         self.output = Output::Over;
     }
 
@@ -350,8 +346,9 @@ impl<M: Medium> Engine<M> {
                 if self.output != Output::Over || self.closed {
                     break;
                 }
-                self.closed = true;
-                self.events.push_back(Event::Closed);
+                let left = self.medium.take_error();
+                self.closed = left.is_none();
+                self.events.push_back(left.map_or(Event::Closed, Event::Error));
                 continue;
             }
             if self.demand.is_passive() {

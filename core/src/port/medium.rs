@@ -19,9 +19,15 @@ pub(super) trait Medium: Send + 'static {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Input<Self::In>>;
 
     /// Hands the next items that take no more reading to `take`, `most` of them at most, and returns what
-    /// comes after them, if that is no item: `None` says nothing of what is to come.
+    /// comes in the place of one of these, if that is no item: `None` says nothing of what is to come.
     fn take_at_hand(&mut self, most: usize, take: impl FnMut(Self::In)) -> Option<Input<Self::In>> {
         let _ = (most, take);
+        None
+    }
+
+    /// Returns an error that [`poll_next`](Medium::poll_next) has not told of and will not, because the port
+    /// closes.
+    fn take_error(&mut self) -> Option<PortError> {
         None
     }
 
