@@ -17,9 +17,6 @@ pub(super) const POLLED_AGAIN: &str = "a lock was polled after it was ready";
 
 /// A lock without a value, as one sees it who wants it in a certain way.
 pub(super) trait RawLock: HeldLock {
-    /// The record of who is known to have the lock, and where that is kept.
-    type Holding: Copy;
-
     /// Takes the lock if that can be done at once. For one that has not waited yet.
     fn try_lock(&self) -> bool;
 
@@ -34,12 +31,8 @@ pub(super) trait RawLock: HeldLock {
     /// next one.
     fn stop(&self, wait_key: &mut WaitKey);
 
-    /// Finds where to record that `holder` has the lock. It is called before the lock is taken, if that can
-    /// be done at once: what is loaded after it waits for that, and may have to be fetched again.
-    fn holding(&self, holder: Option<TaskId>) -> Self::Holding;
-
-    /// Records who has the lock, which the caller has.
-    fn add_holder(&self, holding: Self::Holding);
+    /// Records which task has the lock, which the caller has.
+    fn add_holder(&self, holder: Option<TaskId>);
 }
 
 /// A lock as it is seen at a moment.
@@ -69,18 +62,19 @@ const LATE_LOOKS: u32 = 2;
 const YIELDS: u32 = 4;
 
 /// Takes the lock if that can be done at once, for one that has not waited yet, and spends a unit of the
-/// budget on it. Returns what is known of its holder then, whom `holder` finds. Inlined in any case: it is
-/// short, and its result stays in registers.
+/// budget on it. Returns the task that is known to have it then, which `holder` finds. Inlined in any case: it
+/// is short, and its result stays in registers.
 #[inline(always)]
-pub(super) fn lock_at_once<L: RawLock>(
-    raw: &L,
+pub(super) fn lock_at_once(
+    raw: &impl RawLock,
     holder: impl Fn(&StrandState) -> Option<TaskId>,
-) -> Option<L::Holding> {
+) -> Option<Option<TaskId>> {
     coop::complete_at_once(|state| {
-        let holding = raw.holding(holder(state));
+        // Found before: what is loaded after the lock is taken waits for that.
+        let holder = holder(state);
         raw.try_lock().then(|| {
-            raw.add_holder(holding);
-            holding
+            raw.add_holder(holder);
+            holder
         })
     })
 }
@@ -124,16 +118,16 @@ impl Waiting {
 
     /// Calls [`lock_at_once`], unless it has waited.
     #[inline(always)]
-    pub(super) fn lock_at_once<L: RawLock>(
+    pub(super) fn lock_at_once(
         &self,
-        raw: &L,
+        raw: &impl RawLock,
         holder: impl Fn(&StrandState) -> Option<TaskId>,
-    ) -> Option<L::Holding> {
+    ) -> Option<Option<TaskId>> {
         if self.has_begun() { None } else { lock_at_once(raw, holder) }
     }
 
-    /// Polls for the lock, where [`lock_at_once`] has not got it, and spends a unit of the budget on
-    /// it. Returns what is known of its holder then, whom `holder` finds.
+    /// Polls for the lock, where [`lock_at_once`] has not got it, and spends a unit of the budget on it. Returns
+    /// the task that is known to have it then, which `holder` finds.
     ///
     /// The two are called apart: what comes of a free lock stays in registers. A result of both would be
     /// written to memory in pieces and read as one right after, which stalls.
@@ -141,12 +135,12 @@ impl Waiting {
     /// # Errors
     /// When the wait would never end, because it would be for the waiting task itself.
     #[cold]
-    pub(super) fn poll_in_turn<L: RawLock>(
+    pub(super) fn poll_in_turn(
         &mut self,
-        raw: &L,
+        raw: &impl RawLock,
         cx: &mut Context<'_>,
         holder: impl Fn(&StrandState) -> Option<TaskId>,
-    ) -> Poll<Result<L::Holding, Cycle>> {
+    ) -> Poll<Result<Option<TaskId>, Cycle>> {
         let unit = ready!(coop::proceed(cx));
         // Where others wait for the thread, whoever has the lock may be one of them; and so it may be where a
         // foreign executor polls.
@@ -167,9 +161,9 @@ impl Waiting {
         self.lock_wait.end();
         unit.spend();
         Poll::Ready(locked.map(|()| {
-            let holding = raw.holding(with_state(holder));
-            raw.add_holder(holding);
-            holding
+            let holder = with_state(holder);
+            raw.add_holder(holder);
+            holder
         }))
     }
 

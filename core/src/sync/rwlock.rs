@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use super::lock::RawLock;
 use crate::kernel::strand::with_state;
+use crate::kernel::task::TaskId;
 use crate::kernel::task::holders::take_lock;
-use raw::{Access, Known, READER, RawRwLock, WRITER};
+use raw::{Access, READER, RawRwLock, WRITER};
 
 pub use guard::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 pub use wait::{CheckedRead, CheckedWrite, Read, ReadOwned, Write, WriteOwned};
@@ -35,8 +36,7 @@ pub use wait::{CheckedRead, CheckedWrite, Read, ReadOwned, Write, WriteOwned};
 /// As [those of a mutex](super::Mutex#deadlocks): the lock knows the tasks that hold it, up to four of those
 /// that read, and who waits behind a writer waits for that. So who is a part of a circle is told, with the
 /// names of all in it: its wait panics, or returns [`LockError::Deadlock`](super::LockError::Deadlock) if it
-/// is [`checked`](Write::checked). Readers that come at the same instant as others may be unknown for as long
-/// as they read. Who hands a guard to another task has to
+/// is [`checked`](Write::checked). Who hands a guard to another task has to
 /// [say so](RwLockWriteGuard::clear_holder), and of an owned guard one may say
 /// [that it stays](OwnedRwLockWriteGuard::set_current_holder).
 ///
@@ -232,13 +232,12 @@ impl<T: ?Sized> RwLock<T> {
         Access::<PERMITS>(&self.raw).try_lock()
     }
 
-    /// Records that the running task has as many permits, which the caller has. Returns what is known of it.
+    /// Records that the running task has as many permits, which the caller has. Returns the task.
     #[inline]
-    fn hold<const PERMITS: usize>(&self) -> Option<Known> {
-        let access = Access::<PERMITS>(&self.raw);
-        let known = access.holding(with_state(take_lock));
-        access.add_holder(known);
-        known
+    fn hold<const PERMITS: usize>(&self) -> Option<TaskId> {
+        let holder = with_state(take_lock);
+        Access::<PERMITS>(&self.raw).add_holder(holder);
+        holder
     }
 
     /// Returns access to the value without locking: the exclusive reference shows that nobody else has any.

@@ -50,9 +50,8 @@
 //! task says that it may be stopped by a SeqCst store, and looks after it, as all others do; between the two
 //! lies a fence, for the number of a holder is not SeqCst.
 //!
-//! Of several readers one may have the lock and not have said so yet, or not be known because another one has
-//! come at the same instant; and of those in a queue one may come to be in front without being polled. A
-//! circle through such a one may be missed.
+//! Of several readers one may have the lock and not have said so yet, and of those in a queue one may come to
+//! be in front without being polled. A circle through such a one may be missed.
 //!
 //! # What a walk costs
 //! A wait closes a circle only if somebody waits for the one who waits, and if the one it waits for waits as

@@ -107,8 +107,6 @@ impl HeldLock for RawMutex {
 }
 
 impl RawLock for RawMutex {
-    type Holding = Option<TaskId>;
-
     #[inline]
     fn try_lock(&self) -> bool {
         // CONTENDED stays as it is; so does LOCKED where somebody has the lock. Acquire pairs with Release in
@@ -145,11 +143,6 @@ impl RawLock for RawMutex {
         drop(queue);
         drop(left);
         wake(next);
-    }
-
-    #[inline]
-    fn holding(&self, holder: Option<TaskId>) -> Option<TaskId> {
-        holder
     }
 
     #[inline]

@@ -7,15 +7,10 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::RwLock;
-use super::raw::{Access, Known, READER, Slot, WRITER};
+use super::raw::{Access, READER, WRITER};
+use crate::kernel::task::TaskId;
 
-/// Returns what a guard keeps of its holder: enough to say that it has the lock no longer.
-#[inline]
-fn slot_of(known: Option<Known>) -> Option<Slot> {
-    known.map(|known| known.slot)
-}
-
-/// Implements what all guards have in common. Each has the fields `lock` and `slot`, is made with
+/// Implements what all guards have in common. Each has the fields `lock` and `holder`, is made with
 /// `$permits` of the lock, and gives back as many as `$held` says.
 macro_rules! guard {
     ($name:ident<$($life:lifetime,)? T> of $permits:ident, $held:expr) => {
@@ -34,7 +29,7 @@ macro_rules! guard {
             #[inline]
             fn drop(&mut self) {
                 let held: fn(&Self) -> usize = $held;
-                Access::<$permits>(&self.lock.raw).remove_holder(self.slot);
+                Access::<$permits>(&self.lock.raw).remove_holder(self.holder);
                 self.lock.raw.release(held(self));
             }
         }
@@ -45,7 +40,7 @@ macro_rules! guard {
             /// an example.
             #[inline]
             pub fn clear_holder(guard: &mut Self) {
-                Access::<$permits>(&guard.lock.raw).remove_holder(guard.slot.take());
+                Access::<$permits>(&guard.lock.raw).remove_holder(guard.holder.take());
             }
 
             /// Says that the guard stays with the running task from here on, which is known to hold it then,
@@ -53,7 +48,7 @@ macro_rules! guard {
             /// does.
             pub fn set_current_holder(guard: &mut Self) {
                 Self::clear_holder(guard);
-                guard.slot = slot_of(guard.lock.hold::<$permits>());
+                guard.holder = guard.lock.hold::<$permits>();
             }
         }
 
@@ -96,8 +91,8 @@ macro_rules! write_guard {
 #[must_use = "the lock is given back as soon as its guard is dropped"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
-    /// The slot that says which task is known to hold it.
-    slot: Option<Slot>,
+    /// The task that is known to hold it.
+    holder: Option<TaskId>,
 }
 
 guard!(RwLockReadGuard<'a, T> of READER, |_| READER);
@@ -105,8 +100,8 @@ guard!(RwLockReadGuard<'a, T> of READER, |_| READER);
 impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
     /// Makes the guard of a permit that the caller has taken.
     #[inline]
-    pub(super) fn new(lock: &'a RwLock<T>, known: Option<Known>) -> RwLockReadGuard<'a, T> {
-        RwLockReadGuard { lock, slot: slot_of(known) }
+    pub(super) fn new(lock: &'a RwLock<T>, holder: Option<TaskId>) -> RwLockReadGuard<'a, T> {
+        RwLockReadGuard { lock, holder }
     }
 }
 
@@ -119,8 +114,8 @@ impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
 #[must_use = "the lock is given back as soon as its guard is dropped"]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
-    /// The slot that says which task is known to hold it.
-    slot: Option<Slot>,
+    /// The task that is known to hold it.
+    holder: Option<TaskId>,
     /// Makes the guard `Send` and `Sync` only where a `&mut T` is.
     value: PhantomData<&'a mut T>,
 }
@@ -130,8 +125,8 @@ write_guard!(RwLockWriteGuard<'a, T> of |_| WRITER);
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     /// Makes the guard of the permits that the caller has taken.
     #[inline]
-    pub(super) fn new(lock: &'a RwLock<T>, known: Option<Known>) -> RwLockWriteGuard<'a, T> {
-        RwLockWriteGuard { lock, slot: slot_of(known), value: PhantomData }
+    pub(super) fn new(lock: &'a RwLock<T>, holder: Option<TaskId>) -> RwLockWriteGuard<'a, T> {
+        RwLockWriteGuard { lock, holder, value: PhantomData }
     }
 
     /// Goes on reading only: nobody changes the value in between, and those who wait for reading join in.
@@ -148,7 +143,7 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     pub fn downgrade(guard: Self) -> RwLockReadGuard<'a, T> {
         let guard = ManuallyDrop::new(guard);
         guard.lock.raw.release(WRITER - READER);
-        RwLockReadGuard { lock: guard.lock, slot: guard.slot }
+        RwLockReadGuard::new(guard.lock, guard.holder)
     }
 }
 
@@ -156,8 +151,8 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
 #[must_use = "the lock is given back as soon as its guard is dropped"]
 pub struct OwnedRwLockReadGuard<T: ?Sized> {
     lock: Arc<RwLock<T>>,
-    /// The slot that says which task is known to hold it.
-    slot: Option<Slot>,
+    /// The task that is known to hold it.
+    holder: Option<TaskId>,
 }
 
 guard!(OwnedRwLockReadGuard<T> of READER, |_| READER);
@@ -165,8 +160,8 @@ guard!(OwnedRwLockReadGuard<T> of READER, |_| READER);
 impl<T: ?Sized> OwnedRwLockReadGuard<T> {
     /// Makes the guard of a permit that the caller has taken.
     #[inline]
-    pub(super) fn new(lock: Arc<RwLock<T>>, known: Option<Known>) -> OwnedRwLockReadGuard<T> {
-        OwnedRwLockReadGuard { lock, slot: slot_of(known) }
+    pub(super) fn new(lock: Arc<RwLock<T>>, holder: Option<TaskId>) -> OwnedRwLockReadGuard<T> {
+        OwnedRwLockReadGuard { lock, holder }
     }
 }
 
@@ -175,8 +170,8 @@ impl<T: ?Sized> OwnedRwLockReadGuard<T> {
 #[must_use = "the lock is given back as soon as its guard is dropped"]
 pub struct OwnedRwLockWriteGuard<T: ?Sized> {
     lock: Arc<RwLock<T>>,
-    /// The slot that says which task is known to hold it.
-    slot: Option<Slot>,
+    /// The task that is known to hold it.
+    holder: Option<TaskId>,
     /// The permits that are given back when the guard is dropped: all, but for one that goes on reading.
     held: usize,
 }
@@ -186,8 +181,8 @@ write_guard!(OwnedRwLockWriteGuard<T> of |guard| guard.held);
 impl<T: ?Sized> OwnedRwLockWriteGuard<T> {
     /// Makes the guard of the permits that the caller has taken.
     #[inline]
-    pub(super) fn new(lock: Arc<RwLock<T>>, known: Option<Known>) -> OwnedRwLockWriteGuard<T> {
-        OwnedRwLockWriteGuard { lock, slot: slot_of(known), held: WRITER }
+    pub(super) fn new(lock: Arc<RwLock<T>>, holder: Option<TaskId>) -> OwnedRwLockWriteGuard<T> {
+        OwnedRwLockWriteGuard { lock, holder, held: WRITER }
     }
 
     /// Goes on reading only; see [`RwLockWriteGuard::downgrade`].
@@ -201,7 +196,7 @@ impl<T: ?Sized> OwnedRwLockWriteGuard<T> {
     /// assert_eq!(*reader + *lock.read().wait(), 14);
     /// ```
     pub fn downgrade(mut guard: Self) -> OwnedRwLockReadGuard<T> {
-        let reader = OwnedRwLockReadGuard { lock: Arc::clone(&guard.lock), slot: guard.slot.take() };
+        let reader = OwnedRwLockReadGuard::new(Arc::clone(&guard.lock), guard.holder.take());
         guard.held = WRITER - READER;
         reader
     }

@@ -29,9 +29,8 @@ const KNOWN: usize = 4;
 pub(super) struct RawRwLock {
     permits: Permits,
     /// The numbers of tasks that have the lock; 0 in a slot that is free. A number is there only while its
-    /// task has not given back what it was entered for: who has entered it frees the slot before, without a
-    /// look at it. Where two have found the same slot free, one of them is not known; and the first to go
-    /// frees the slot under the other one, and so on with whoever comes then, until they come one by one.
+    /// task has not given back what it was entered for: who has entered it takes it out before. Of two that
+    /// enter theirs at once one may be lost.
     holders: [AtomicU64; KNOWN],
 }
 
@@ -47,20 +46,33 @@ impl RawRwLock {
         RawRwLock { permits: Permits::new(WRITER), holders: std::array::from_fn(|_| AtomicU64::new(0)) }
     }
 
-    /// Finds a slot that is free. Each task begins with one of its own: so few of those that come at once
+    /// Returns the slot that a task begins with. Each has one of its own: so few of those that come at once
     /// meet in one, and most find theirs free.
     #[inline]
-    fn free_slot(&self, holder: TaskId) -> Option<Slot> {
-        let own = Slot::of(holder);
-        // Relaxed, and no read-modify-write; see `wait_graph`, and the field.
-        if own.of_lock(self).load(Relaxed) == 0 { Some(own) } else { self.free_slot_behind(own) }
+    fn slot(&self, holder: TaskId) -> &AtomicU64 {
+        &self.holders[holder.as_u64() as usize % KNOWN]
     }
 
-    /// As [`RawRwLock::free_slot`], among the others.
+    /// Has one of the slots with the number `from` have the number `to`, if there is one.
+    #[inline]
+    fn replace_holder(&self, holder: TaskId, from: u64, to: u64) {
+        let slot = self.slot(holder);
+        // Relaxed, and no read-modify-write; see `wait_graph`, and the field.
+        if slot.load(Relaxed) == from {
+            slot.store(to, Relaxed);
+        } else {
+            self.replace_behind(holder, from, to);
+        }
+    }
+
+    /// As [`RawRwLock::replace_holder`], in the slots after the first.
     #[cold]
-    fn free_slot_behind(&self, own: Slot) -> Option<Slot> {
-        let mut others = (1..KNOWN).map(|n| Slot::at(own as usize + n));
-        others.find(|slot| slot.of_lock(self).load(Relaxed) == 0)
+    fn replace_behind(&self, holder: TaskId, from: u64, to: u64) {
+        let first = holder.as_u64() as usize % KNOWN;
+        let mut slots = (1..KNOWN).map(|n| &self.holders[(first + n) % KNOWN]);
+        if let Some(slot) = slots.find(|slot| slot.load(Relaxed) == from) {
+            slot.store(to, Relaxed);
+        }
     }
 
     /// Gives back `count` permits, which the caller has.
@@ -70,57 +82,17 @@ impl RawRwLock {
     }
 }
 
-/// A place for the number of a task that has the lock, by its index. It is an enum so that what holds one
-/// fits into registers: a number would leave no room to say that there is none.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub(super) enum Slot {
-    First,
-    Second,
-    Third,
-    Fourth,
-}
-
-impl Slot {
-    /// Returns the one with this index, counted around.
-    #[inline]
-    fn at(index: usize) -> Slot {
-        match index % KNOWN {
-            0 => Slot::First,
-            1 => Slot::Second,
-            2 => Slot::Third,
-            _ => Slot::Fourth,
-        }
-    }
-
-    /// Returns the one that `holder` begins with.
-    #[inline]
-    fn of(holder: TaskId) -> Slot {
-        Slot::at(holder.as_u64() as usize)
-    }
-
-    #[inline]
-    fn of_lock(self, raw: &RawRwLock) -> &AtomicU64 {
-        &raw.holders[self as usize]
-    }
-}
-
-/// A task that is known to have the lock, and the slot for its number.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Known {
-    holder: TaskId,
-    pub(super) slot: Slot,
-}
-
 /// A lock as one sees it who wants, or has, `PERMITS` of its permits.
 pub(super) struct Access<'a, const PERMITS: usize>(pub(super) &'a RawRwLock);
 
 impl<const PERMITS: usize> Access<'_, PERMITS> {
     /// Records that a task no longer has what it was [entered](RawLock::add_holder) for.
     #[inline]
-    pub(super) fn remove_holder(&self, slot: Option<Slot>) {
-        if let Some(slot) = slot {
-            slot.of_lock(self.0).store(0, Relaxed);
+    pub(super) fn remove_holder(&self, holder: Option<TaskId>) {
+        let Some(holder) = holder else { return };
+        match PERMITS {
+            WRITER => self.0.slot(holder).store(0, Relaxed),
+            _ => self.0.replace_holder(holder, holder.as_u64(), 0),
         }
     }
 }
@@ -149,8 +121,6 @@ impl<const PERMITS: usize> HeldLock for Access<'_, PERMITS> {
 }
 
 impl<const PERMITS: usize> RawLock for Access<'_, PERMITS> {
-    type Holding = Option<Known>;
-
     #[inline]
     fn try_lock(&self) -> bool {
         // They are never closed.
@@ -175,20 +145,12 @@ impl<const PERMITS: usize> RawLock for Access<'_, PERMITS> {
     }
 
     #[inline]
-    fn holding(&self, holder: Option<TaskId>) -> Option<Known> {
-        let holder = holder?;
-        let slot = match PERMITS {
+    fn add_holder(&self, holder: Option<TaskId>) {
+        let Some(holder) = holder else { return };
+        match PERMITS {
             // A writer is alone, so each slot is free: it need not look.
-            WRITER => Slot::of(holder),
-            _ => self.0.free_slot(holder)?,
-        };
-        Some(Known { holder, slot })
-    }
-
-    #[inline]
-    fn add_holder(&self, known: Option<Known>) {
-        if let Some(Known { holder, slot }) = known {
-            slot.of_lock(self.0).store(holder.as_u64(), Relaxed);
+            WRITER => self.0.slot(holder).store(holder.as_u64(), Relaxed),
+            _ => self.0.replace_holder(holder, 0, holder.as_u64()),
         }
     }
 }

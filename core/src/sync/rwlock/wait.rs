@@ -60,7 +60,7 @@ macro_rules! waiting {
                 // It has not waited, so there is nothing to end; and it need not be in memory.
                 std::mem::forget(self);
                 match lock_at_once(&Access::<$permits>(&lock.raw), $holder) {
-                    Some(known) => $guard::new(lock, known),
+                    Some(holder) => $guard::new(lock, holder),
                     None => $name::new(lock).wait_in_turn(),
                 }
             }
@@ -70,8 +70,8 @@ macro_rules! waiting {
             #[inline(always)]
             fn lock_at_once(&mut self) -> Option<$guard<$($life,)? T>> {
                 let lock = self.lock.as_ref().expect(POLLED_AGAIN);
-                let known = self.waiting.lock_at_once(&Access::<$permits>(&lock.raw), $holder)?;
-                Some($guard::new(self.lock.take()?, known))
+                let holder = self.waiting.lock_at_once(&Access::<$permits>(&lock.raw), $holder)?;
+                Some($guard::new(self.lock.take()?, holder))
             }
 
             /// Polls for the guard, as [`Waiting::poll_in_turn`].
@@ -80,7 +80,7 @@ macro_rules! waiting {
                 let lock = self.lock.as_ref().expect(POLLED_AGAIN);
                 let locked = ready!(self.waiting.poll_in_turn(&Access::<$permits>(&lock.raw), cx, $holder));
                 let lock = self.lock.take().expect(POLLED_AGAIN);
-                Poll::Ready(locked.map(|known| $guard::new(lock, known)))
+                Poll::Ready(locked.map(|holder| $guard::new(lock, holder)))
             }
 
             /// Blocks for the guard, where it was not to be had at once.
