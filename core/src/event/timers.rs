@@ -10,8 +10,8 @@
 //! to the top. That makes the common case, an I/O timeout that is moved on and on and never expires, a store
 //! instead of a search. A pair whose entry has been removed is dead. The next entry in the same slot takes it
 //! over if its deadline is no earlier, as if it had been postponed: so timeouts that are made anew each time
-//! cost a store, too. Else it is dropped when it comes to the top, or in one sweep when most pairs are dead,
-//! so memory is proportional to the entries that are alive.
+//! cost a store, too. Else it is dropped when it comes to the top, or in one sweep when there are more than
+//! two pairs for each entry that is alive, so memory is proportional to those.
 //!
 //! No waker is woken, cloned or dropped while the queue is locked.
 
@@ -28,7 +28,7 @@ use crate::base::wake::StoredWaker;
 /// due.
 const BATCH: usize = 128;
 
-/// The smallest heap that is worth a sweep.
+/// The number of pairs too many that are worth a sweep.
 const SWEEP_FROM: usize = 64;
 
 /// The end of the list of free entries.
@@ -288,10 +288,9 @@ struct Queue {
     free: u32,
     /// The number of entries that are not free.
     len: usize,
-    /// The deadlines, earliest first, dead pairs included.
+    /// The deadlines, earliest first, dead pairs included: at most [`SWEEP_FROM`] more than two for each of
+    /// `len`.
     heap: BinaryHeap<Reverse<Pair>>,
-    /// The number of pairs in the heap that are dead.
-    dead: usize,
     /// True once no more entries are accepted.
     closed: bool,
 }
@@ -321,7 +320,7 @@ struct Pair {
 impl Default for Queue {
     fn default() -> Queue {
         let (entries, heap) = (Vec::new(), BinaryHeap::new());
-        Queue { entries, free: NO_ENTRY, len: 0, heap, dead: 0, closed: false }
+        Queue { entries, free: NO_ENTRY, len: 0, heap, closed: false }
     }
 }
 
@@ -347,12 +346,9 @@ impl Queue {
         let index = self.free;
         let slot = &mut self.entries[index as usize];
         self.free = slot.next_free;
+        // The pair that the entry before has left in the heap is this one's from now on.
         let Entry { generation, queued, .. } = *slot;
         *slot = Entry { generation, queued, ..entry };
-        if queued != NOT_QUEUED {
-            // The pair that the entry before has left in the heap is this one's from now on.
-            self.dead = self.dead.saturating_sub(1);
-        }
         TimerKey { index, generation }
     }
 
@@ -360,16 +356,13 @@ impl Queue {
     fn take(&mut self, key: TimerKey) -> Option<StoredWaker> {
         let free = self.free;
         let entry = self.entry(key)?;
-        let was_queued = entry.queued != NOT_QUEUED;
         let waker = entry.waker.take();
         entry.deadline = FREE;
         entry.generation = entry.generation.wrapping_add(1);
         entry.next_free = free;
         self.free = key.index;
         self.len -= 1;
-        if was_queued && !self.closed {
-            self.count_dead();
-        }
+        self.sweep();
         waker
     }
 
@@ -380,27 +373,32 @@ impl Queue {
         if at >= entry.queued {
             return false;
         }
-        let was_queued = std::mem::replace(&mut entry.queued, at) != NOT_QUEUED;
+        entry.queued = at;
         let earlier = self.heap.peek().is_none_or(|Reverse(top)| at < top.at);
         if self.heap.len() == self.heap.capacity() {
             self.heap.reserve_exact((self.heap.len() / 4).max(4));
         }
         self.heap.push(Reverse(Pair { at, index }));
-        if was_queued {
-            self.count_dead();
-        }
+        self.sweep();
         earlier
     }
 
-    /// Counts one more dead pair, and sweeps the dead pairs out when they are most of the heap.
-    fn count_dead(&mut self) {
-        self.dead += 1;
-        if self.heap.len() >= SWEEP_FROM && self.dead > self.heap.len() / 2 {
-            let entries = &mut self.entries;
-            self.heap.retain(|Reverse(pair)| pair.is_live(entries) || pair.leave(entries));
-            self.heap.shrink_to(self.heap.len() * 2);
-            self.dead = 0;
+    /// Keeps one pair for each entry that is queued, when there are too many.
+    fn sweep(&mut self) {
+        if self.heap.len() <= 2 * self.len + SWEEP_FROM {
+            return;
         }
+        // All leave, and the live ones come back: so of equal pairs only the first is found live.
+        let entries = &mut self.entries;
+        self.heap.retain(|Reverse(pair)| {
+            let live = pair.is_live(entries);
+            pair.leave(entries);
+            live
+        });
+        for Reverse(pair) in &self.heap {
+            entries[pair.index as usize].queued = pair.at;
+        }
+        self.heap.shrink_to(self.heap.len() * 2);
     }
 
     /// Brings the top of the heap up to date, and returns it.
@@ -410,8 +408,6 @@ impl Queue {
             if !pair.is_live(&self.entries) {
                 pair.leave(&mut self.entries);
                 self.heap.pop();
-                // Saturating, because a sweep keeps a dead pair that equals its entry's live one.
-                self.dead = self.dead.saturating_sub(1);
                 continue;
             }
             let entry = &mut self.entries[pair.index as usize];
@@ -452,14 +448,12 @@ impl Pair {
         entry.deadline != FREE && entry.queued == self.at
     }
 
-    /// Notes that the pair, which is dead, leaves the heap: no entry can take it over. Returns that it stays
-    /// no longer, for a sweep.
-    fn leave(&self, entries: &mut [Entry]) -> bool {
+    /// Notes that the pair leaves the heap: no entry is queued with it, nor can one take it over.
+    fn leave(&self, entries: &mut [Entry]) {
         let entry = &mut entries[self.index as usize];
         if entry.queued == self.at {
             entry.queued = NOT_QUEUED;
         }
-        false
     }
 }
 

@@ -161,6 +161,12 @@ fn a_hundred_thousand_timers_fire_in_order() {
     assert_eq!(timers.next(), None);
 }
 
+fn assert_few_pairs(timers: &Timers) {
+    let queue = lock_std(&timers.queue);
+    let (pairs, len) = (queue.heap.len(), queue.len);
+    assert!(pairs <= 2 * len + SWEEP_FROM, "{pairs} pairs for {len} entries");
+}
+
 #[test]
 fn memory_is_that_of_the_living() {
     let timers = Timers::new(|| ());
@@ -176,13 +182,44 @@ fn memory_is_that_of_the_living() {
     assert_eq!(queue.heap.len(), 1);
     drop(queue);
 
-    assert!(size_of::<Entry>() + size_of::<Pair>() <= 56);
-    for i in 0..100_000u64 {
-        timers.insert(now + SECOND + Duration::from_nanos(i), Waker::noop()).unwrap();
+    // A deadline that comes again and again, with earlier ones in between: of timers that are made anew each
+    // time, and of as many that are moved.
+    for anew in [true, false] {
+        let timers = Timers::new(|| ());
+        let far = now + 1_000_000 * SECOND;
+        let mut keys: Vec<_> = (0..100).map(|_| timers.insert(far, Waker::noop()).unwrap()).collect();
+        for round in 0..10_000 {
+            let soon = now + round * SECOND;
+            let key = &mut keys[round as usize / 100];
+            for deadline in [soon, far] {
+                if anew {
+                    timers.remove(*key);
+                    *key = timers.insert(deadline, Waker::noop()).unwrap();
+                } else {
+                    assert!(timers.rearm(*key, deadline, Waker::noop()));
+                }
+            }
+            assert_eq!(timers.fire(soon), 0);
+            assert_few_pairs(&timers);
+        }
+        for key in keys.drain(1..) {
+            timers.remove(key);
+            assert_few_pairs(&timers);
+        }
+        assert_eq!((timers.next(), timers.fire(far), timers.next()), (Some(far), 1, None));
     }
+
+    assert!(size_of::<Entry>() + size_of::<Pair>() <= 56);
+    let insert = |i| timers.insert(now + SECOND + Duration::from_nanos(i), Waker::noop()).unwrap();
+    let keys: Vec<_> = (0..100_000).map(insert).collect();
     let queue = lock_std(&timers.queue);
     let bytes = queue.entries.capacity() * size_of::<Entry>() + queue.heap.capacity() * size_of::<Pair>();
     assert!(bytes / 100_000 <= 72, "{} bytes an entry", bytes / 100_000);
+    drop(queue);
+    for key in keys {
+        timers.remove(key);
+        assert_few_pairs(&timers);
+    }
 }
 
 /// Against a model: random operations, each checked against a plain list.
@@ -236,5 +273,6 @@ fn it_agrees_with_a_plain_list() {
         if model.len() > 200 {
             model.drain(..).for_each(|(key, ..)| timers.remove(key));
         }
+        assert_few_pairs(&timers);
     }
 }
