@@ -24,6 +24,8 @@ const FULL: usize = 1 << 20;
 const TOO_MANY: usize = 64 << 20;
 /// The bytes that the writer takes at a time, if lanes have as many.
 const BATCH: usize = 256 << 10;
+/// The senders of which it is known at most that a big message of theirs has been refused.
+const BIG_ONES: usize = 1024;
 
 /// The bytes that are to be written.
 pub(crate) struct Outbox {
@@ -43,12 +45,12 @@ struct State {
     writing: usize,
     /// The bytes of the longest of all that has been appended since there was room the last time.
     longest: usize,
-    /// The tasks whose last message has found too much in the lanes, where a big one belongs: the next one is
-    /// taken for as big before it is written.
+    /// The tasks whose last message was a big one, and found too much in the lanes: those are what
+    /// [`Outbox::poll_room`], which comes next, waits for. It matters while the lanes are full.
     big_ones: BTreeSet<u64>,
     closed: bool,
-    /// Those who wait for room.
-    waiting: Vec<Waker>,
+    /// Those who wait for room, and what for.
+    waiting: Vec<(Waker, For)>,
 }
 
 impl State {
@@ -65,6 +67,32 @@ impl State {
     fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.lanes.is_empty()
     }
+
+    /// Takes out those who wait for what there is by now; `ended` says that a lane has ended.
+    fn take_ready(&mut self, ended: bool) -> Vec<Waker> {
+        let bytes = !self.is_full(|| false);
+        let lanes = bytes && self.lanes.len() < FULL;
+        let mut one_may = true;
+        let ready = self.waiting.extract_if(.., |(_, what)| match what {
+            For::Bytes => bytes,
+            For::Lane => ended || lanes,
+            // One may fill the lanes, and the others would write their messages in vain. The next one goes on
+            // with the next bytes, and all do with the last ones.
+            For::Lanes => lanes && (self.lanes.is_empty() || std::mem::take(&mut one_may)),
+        });
+        ready.map(|(waker, _)| waker).collect()
+    }
+}
+
+/// The things that those who wait for room wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum For {
+    /// Room for a small message that belongs into no lane.
+    Bytes,
+    /// The end of some lane, for a small message that belongs into one; or room in all.
+    Lane,
+    /// Room in all lanes, for a big message.
+    Lanes,
 }
 
 /// The reasons for which something was not appended.
@@ -138,6 +166,10 @@ impl Outbox {
         let big = self.fragments && lanes::is_big(frame.len());
         if state.is_full(|| big || state.lanes.hold_back(*sender, to)) {
             if big && state.lanes.len() >= FULL {
+                // Whoever is forgotten writes its message once more.
+                if state.big_ones.len() >= BIG_ONES {
+                    state.big_ones.clear();
+                }
                 state.big_ones.insert(*sender);
             }
             return Err(Refused::Full);
@@ -201,16 +233,26 @@ impl Outbox {
         self.filled.notify_one();
     }
 
-    /// Waits until there is room, or the outbox is closed.
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Waits until there is room for the message that has been refused, or the outbox is closed.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>, to: Receiver) -> Poll<()> {
         // The clone is code of others, so it is made before.
         let waker = cx.waker().clone();
         let mut state = self.state();
-        if state.closed || !state.is_full(|| true) {
+        let what = if state.lanes.len() < FULL {
+            For::Bytes
+        } else {
+            let sender = Sender::current().0;
+            match state.big_ones.remove(&sender) {
+                true => For::Lanes,
+                false if state.lanes.hold_back(sender, to) => For::Lane,
+                false => For::Bytes,
+            }
+        };
+        if state.closed || !state.is_full(|| what != For::Bytes) {
             return Poll::Ready(());
         }
-        if !state.waiting.iter().any(|other| other.will_wake(&waker)) {
-            state.waiting.push(waker);
+        if !state.waiting.iter().any(|(other, its)| *its == what && other.will_wake(&waker)) {
+            state.waiting.push((waker, what));
         }
         Poll::Pending
     }
@@ -225,22 +267,23 @@ impl Outbox {
         bytes.clear();
         let mut state = self.state();
         std::mem::swap(&mut state.bytes, bytes);
-        state.lanes.take(bytes, BATCH);
+        let ended = state.lanes.take(bytes, BATCH);
         state.writing = bytes.len();
         let taken = match (state.closed, state.lanes.is_empty()) {
             (true, true) => Taken::Last,
             (false, true) if bytes.len() < FULL => Taken::All,
             _ => Taken::Some,
         };
-        if state.len() < FULL {
+        // Not by the sum of all, which may never be so little.
+        if !state.is_full(|| true) {
             state.longest = 0;
         }
-        if state.lanes.is_empty() {
+        if state.lanes.len() < FULL {
             state.big_ones.clear();
         }
-        let waiting = if state.is_full(|| true) { Vec::new() } else { std::mem::take(&mut state.waiting) };
+        let ready = state.take_ready(ended);
         drop(state);
-        wake(waiting);
+        wake(ready);
         taken
     }
 
@@ -250,31 +293,32 @@ impl Outbox {
         state.closed = true;
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        wake(waiting);
+        wake(waiting.into_iter().map(|(waker, _)| waker));
         self.filled.notify_one();
     }
 
     /// Takes nothing more, and forgets what has not been written.
     pub(crate) fn close(&self) {
         let mut state = self.state();
-        state.closed = true;
-        let lanes = std::mem::take(&mut state.lanes);
-        let waiting = std::mem::take(&mut state.waiting);
+        let State { bytes, lanes, big_ones, waiting, .. } =
+            std::mem::replace(&mut *state, State { closed: true, ..State::default() });
         drop(state);
-        drop(lanes);
-        wake(waiting);
+        drop((bytes, lanes, big_ones));
+        wake(waiting.into_iter().map(|(waker, _)| waker));
         self.filled.notify_one();
     }
 
     /// Returns true if a message of the calling task's would be refused now, as far as that is known before
-    /// it is written.
+    /// it is written: a big one may be in any case.
     pub(crate) fn is_full(&self, to: Receiver) -> bool {
-        let state = self.state();
-        let into_lane = || {
-            let sender = Sender::current().0;
-            state.big_ones.contains(&sender) || state.lanes.hold_back(sender, to)
-        };
-        !state.closed && state.is_full(into_lane)
+        let mut state = self.state();
+        let sender = LazyCell::new(|| Sender::current().0);
+        let is_full = !state.closed && state.is_full(|| state.lanes.hold_back(*sender, to));
+        if is_full && !state.big_ones.is_empty() {
+            // It may be another message that was a big one.
+            state.big_ones.remove(&*sender);
+        }
+        is_full
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -295,7 +339,7 @@ pub(crate) enum Taken {
 }
 
 /// Wakes all. A waker that panics is somebody else's.
-fn wake(waiting: Vec<Waker>) {
+fn wake(waiting: impl IntoIterator<Item = Waker>) {
     for waker in waiting {
         let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }
@@ -303,10 +347,45 @@ fn wake(waiting: Vec<Waker>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::task::Wake;
+
     use super::*;
 
     fn frame(len: usize) -> Frame {
         Frame::from(vec![7; len])
+    }
+
+    /// Sends as a connection does.
+    fn send(outbox: &Outbox, len: usize, to: Receiver) -> Result<(), Refused> {
+        if outbox.is_full(to) { Err(Refused::Full) } else { outbox.message(&mut frame(len), to) }
+    }
+
+    fn poll_room(outbox: &Outbox, flag: &Arc<Flag>, to: Receiver) -> Poll<()> {
+        outbox.poll_room(&mut Context::from_waker(&flag.waker()), to)
+    }
+
+    /// Says that it has been woken.
+    #[derive(Default)]
+    struct Flag(AtomicBool);
+
+    impl Wake for Flag {
+        fn wake(self: Arc<Flag>) {
+            self.0.store(true, Relaxed);
+        }
+    }
+
+    impl Flag {
+        /// Returns true if it has been woken since this was asked.
+        fn is_set(&self) -> bool {
+            self.0.swap(false, Relaxed)
+        }
+
+        fn waker(self: &Arc<Flag>) -> Waker {
+            Waker::from(Arc::clone(self))
+        }
     }
 
     #[test]
@@ -315,13 +394,13 @@ mod tests {
         let mut frame = frame(60 << 10);
         while outbox.message(&mut frame, Receiver::Named) == Ok(()) {}
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(outbox.poll_room(&mut cx).is_pending());
+        assert!(outbox.poll_room(&mut cx, Receiver::Named).is_pending());
         let mut bytes = Vec::new();
         assert_eq!(outbox.take(&mut bytes), Taken::Some);
-        assert!(bytes.len() >= FULL && outbox.poll_room(&mut cx).is_pending());
+        assert!(bytes.len() >= FULL && outbox.poll_room(&mut cx, Receiver::Named).is_pending());
         // It is written now.
         assert_eq!(outbox.take(&mut bytes), Taken::All);
-        assert!(bytes.is_empty() && outbox.poll_room(&mut cx).is_ready());
+        assert!(bytes.is_empty() && outbox.poll_room(&mut cx, Receiver::Named).is_ready());
         assert!(outbox.state().waiting.is_empty());
     }
 
@@ -332,20 +411,90 @@ mod tests {
         assert!(outbox.passed_on(&mut frame(10 * FULL), near, Sender(7)));
         assert!(!outbox.is_full(far));
         assert_eq!(outbox.message(&mut frame(10), near), Ok(()));
-        // A message that is as big has to wait, and the next one of this sender is not even written.
-        assert_eq!(outbox.message(&mut frame(1 << 17), far), Err(Refused::Full));
+        // A message that is as big has to wait.
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(outbox.is_full(far) && outbox.poll_room(&mut cx).is_pending());
-        // Unless something else has been sent meanwhile.
-        assert_eq!(outbox.message(&mut frame(10), far), Ok(()));
-        assert!(!outbox.is_full(far));
+        assert_eq!(send(&outbox, 1 << 17, far), Err(Refused::Full));
+        assert!(outbox.poll_room(&mut cx, far).is_pending());
+        // It may be given up, or wait: small ones of the same sender do not care.
+        for _ in 0..2 {
+            assert_eq!(send(&outbox, 1 << 17, far), Err(Refused::Full));
+            assert_eq!(send(&outbox, 10, far), Ok(()));
+            assert!(outbox.state().big_ones.is_empty());
+        }
         let mut bytes = Vec::new();
         while outbox.take(&mut bytes) != Taken::All {}
-        assert!(outbox.poll_room(&mut cx).is_ready());
+        assert!(outbox.poll_room(&mut cx, far).is_ready());
         // A message of the same task's stays behind its own big one.
-        assert_eq!(outbox.message(&mut frame(10 * FULL), near), Ok(()));
-        assert!(outbox.is_full(far));
-        assert_eq!(outbox.message(&mut frame(10), far), Err(Refused::Full));
+        assert_eq!(send(&outbox, 10 * FULL, near), Ok(()));
+        assert_eq!(send(&outbox, 10, far), Err(Refused::Full));
+        assert!(outbox.poll_room(&mut cx, far).is_pending());
+    }
+
+    #[test]
+    fn each_waits_for_what_has_no_room() {
+        let outbox = Outbox::new(true);
+        let (near, far) = (Receiver::Pid(1), Receiver::Pid(2));
+        let mut bytes = Vec::new();
+        let (small, big, other) = (Arc::<Flag>::default(), Arc::<Flag>::default(), Arc::<Flag>::default());
+        assert!(outbox.passed_on(&mut frame(10 * FULL), near, Sender(7)));
+        while send(&outbox, 60 << 10, far) == Ok(()) {}
+        assert!(poll_room(&outbox, &small, far).is_pending());
+        // The bytes are out, and the lanes are as full as before.
+        while outbox.state().is_full(|| false) {
+            let _ = outbox.take(&mut bytes);
+        }
+        assert!(outbox.state().lanes.len() > 8 * FULL);
+        assert!(small.is_set() && poll_room(&outbox, &small, far).is_ready());
+        assert_eq!(send(&outbox, 10, far), Ok(()));
+        // Big ones wait for the lanes, and go on by turns.
+        for flag in [&big, &other] {
+            assert_eq!(send(&outbox, 10 * FULL, far), Err(Refused::Full));
+            assert!(poll_room(&outbox, flag, far).is_pending());
+        }
+        outbox.state().big_ones.extend(1..=BIG_ONES as u64);
+        assert_eq!(send(&outbox, 10 * FULL, far), Err(Refused::Full));
+        assert_eq!(outbox.state().big_ones.len(), 1);
+        while !big.is_set() {
+            assert!(outbox.state().lanes.len() >= FULL);
+            let _ = outbox.take(&mut bytes);
+        }
+        assert!(outbox.state().lanes.len() < FULL && !other.is_set());
+        assert!(outbox.state().big_ones.is_empty());
+        // A small one of the same task's waits for the end of that lane, not for what is in others.
+        assert_eq!(send(&outbox, 2 * FULL, far), Ok(()));
+        assert!(outbox.passed_on(&mut frame(20 * FULL), near, Sender(8)));
+        assert_eq!(send(&outbox, 10, near), Err(Refused::Full));
+        assert!(poll_room(&outbox, &small, near).is_pending());
+        while !small.is_set() {
+            assert_ne!(outbox.take(&mut bytes), Taken::All);
+        }
+        assert!(outbox.state().lanes.len() > 10 * FULL);
+    }
+
+    #[test]
+    fn a_closed_outbox_keeps_nothing() {
+        let outbox = Outbox::new(true);
+        assert!(outbox.passed_on(&mut frame(10 * FULL), Receiver::Pid(1), Sender(7)));
+        assert_eq!(outbox.message(&mut frame(1 << 17), Receiver::Pid(2)), Err(Refused::Full));
+        assert_eq!(outbox.message(&mut frame(10), Receiver::Pid(2)), Ok(()));
+        assert_eq!(outbox.message(&mut frame(1 << 17), Receiver::Pid(2)), Err(Refused::Full));
+        outbox.close();
+        let state = outbox.state();
+        assert!(state.is_empty() && state.bytes.capacity() == 0 && state.big_ones.is_empty());
+        assert!(state.closed);
+    }
+
+    #[test]
+    fn the_longest_message_is_forgotten_when_nobody_has_to_wait() {
+        let outbox = Outbox::new(true);
+        let mut bytes = Vec::new();
+        assert_eq!(outbox.message(&mut frame(800 << 10), Receiver::Pid(1)), Ok(()));
+        for _ in 0..6 {
+            assert!(outbox.passed_on(&mut frame(50 << 10), Receiver::Nobody, Sender(9)));
+        }
+        // Neither the lanes nor the other bytes are full; both together are more than that.
+        assert_eq!(outbox.take(&mut bytes), Taken::Some);
+        assert!(outbox.state().len() >= FULL && outbox.state().longest == 0);
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl<M: ToTerm + Send + 'static> Forwarder<M> for There {
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self.route.open() {
-            Some(connection) => connection.outbox.poll_room(cx),
+            Some(connection) => connection.outbox.poll_room(cx, (&self.target).into()),
             None => self.route.shared().poll_queue(self.route.name(), cx),
         }
     }

@@ -158,8 +158,10 @@ impl Lanes {
     }
 
     /// Writes a fragment of each lane by turns, until `out` has `enough` bytes; each gets one in any case.
-    pub(super) fn take(&mut self, out: &mut Vec<u8>, enough: usize) {
-        let mut turns = self.lanes.len();
+    /// Returns true if a lane has ended.
+    pub(super) fn take(&mut self, out: &mut Vec<u8>, enough: usize) -> bool {
+        let before = self.lanes.len();
+        let mut turns = before;
         while !self.lanes.is_empty() && (turns > 0 || out.len() < enough) {
             turns = turns.saturating_sub(1);
             self.turn %= self.lanes.len();
@@ -171,6 +173,7 @@ impl Lanes {
                 self.turn += 1;
             }
         }
+        self.lanes.len() < before
     }
 }
 
