@@ -62,8 +62,8 @@ const LATE_LOOKS: u32 = 2;
 const YIELDS: u32 = 4;
 
 /// Takes the lock if that can be done at once, for one that has not waited yet, and spends a unit of the
-/// budget on it. Returns the task that is known to have it then, which `holder` finds. Inlined in any case: it
-/// is short, and its result stays in registers.
+/// budget on it. Returns the task that is known to have it then, which `holder` finds. Inlined in any case:
+/// it is short, and its result stays in registers.
 #[inline(always)]
 pub(super) fn lock_at_once(
     raw: &impl RawLock,
@@ -126,8 +126,8 @@ impl Waiting {
         if self.has_begun() { None } else { lock_at_once(raw, holder) }
     }
 
-    /// Polls for the lock, where [`lock_at_once`] has not got it, and spends a unit of the budget on it. Returns
-    /// the task that is known to have it then, which `holder` finds.
+    /// Polls for the lock, where [`lock_at_once`] has not got it, and spends a unit of the budget on it.
+    /// Returns the task that is known to have it then, which `holder` finds.
     ///
     /// The two are called apart: what comes of a free lock stays in registers. A result of both would be
     /// written to memory in pieces and read as one right after, which stalls.
