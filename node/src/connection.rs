@@ -265,7 +265,8 @@ impl Connection {
             Some(alias) => (Target::Alias(alias.clone()), Some(self.shared.nobody())),
             None => (Target::Pid(from.pid.clone()), None),
         };
-        let receiver = Receiver::from(&to);
+        // By its alias, too: signals of this process's, as that of its end, stay behind its answer.
+        let receiver = Receiver::Pid(serial(&from.pid));
         let control = Control::Send { from: sender, to, urgent: false };
         let frame = self.frame(&control, Some(&Answer { tag: &from.tag, answer })).or_else(|error| {
             let answer = Err::<(), _>((wire::Term::atom("unwritable"), error.to_string()));

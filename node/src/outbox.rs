@@ -109,7 +109,7 @@ pub(crate) enum Receiver {
     Pid(u64),
     /// A process by its name: it may be any.
     Named,
-    /// An alias, which gets an answer; or whatever is asked on nobody's behalf.
+    /// An alias of nobody knows whose, or whatever is asked on nobody's behalf.
     Nobody,
 }
 

@@ -237,3 +237,23 @@ pub(crate) fn two_nodes_of_ours_ask_each_other(on: &Systems) {
     let asked = there.ask(|reply| Counter::Delegated(helper.clone(), reply)).timeout(Duration::from_secs(20));
     assert_eq!(said(asked.wait()), Err(Failure::Broken.to_string()));
 }
+
+#[derive(ToTerm, FromTerm)]
+#[term(crate = twoply_node)]
+enum Story {
+    #[term(call)]
+    Tell(Resolver<String>),
+}
+
+pub(crate) fn a_long_answer_comes_before_the_end_of_who_gives_it(on: &Systems) {
+    let nodes = ["one@localhost", "two@localhost"].map(|name| start(on, name, None));
+    nodes[0].add_peer(nodes[1].name(), nodes[1].local_addr());
+    let teller = twoply_tests::builder(on).spawn(async |mut me: Process<Story>| {
+        if let Some(Story::Tell(reply)) = me.receive().await.message() {
+            let _ = reply.resolve("once ".repeat(4 << 20));
+        }
+    });
+    nodes[1].register("teller", &teller.unwrap()).unwrap();
+    let there = nodes[0].remote("two@localhost").process::<Story>("teller");
+    assert_eq!(said(there.ask(Story::Tell).wait()).map(|story| story.len()), Ok(20 << 20));
+}
