@@ -94,6 +94,11 @@ impl Whole {
         }
         Whole { bytes, home }
     }
+
+    /// Returns how many bytes of memory it keeps.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
 }
 
 impl From<Vec<u8>> for Whole {

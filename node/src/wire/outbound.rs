@@ -279,6 +279,10 @@ mod tests {
         let part = |end: usize| Binary::of_frame(&whole, 0, end as u32);
         assert_eq!(framed(&part(2 * LARGE - 1)).shared.len, 0);
         assert_eq!(framed(&part(2 * LARGE)).shared.len, 2 * LARGE);
+        // The memory counts, not what is used of it.
+        let mut bytes = Vec::with_capacity(4 * LARGE);
+        bytes.resize(LARGE, 7);
+        assert_eq!(framed(&Binary::from(bytes)).shared.len, 0);
     }
 
     #[test]

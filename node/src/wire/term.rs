@@ -179,7 +179,7 @@ impl Binary {
     pub(super) fn is_most_of_what_it_keeps(&self) -> bool {
         match &self.0 {
             Bytes::Short(_) => true,
-            Bytes::Part { bytes, start, end } => (end - start) as usize >= bytes.len() / 2,
+            Bytes::Part { bytes, start, end } => (end - start) as usize >= bytes.memory() / 2,
         }
     }
 
