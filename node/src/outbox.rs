@@ -68,14 +68,15 @@ impl State {
         self.bytes.is_empty() && self.lanes.is_empty()
     }
 
-    /// Takes out those who wait for what there is by now; `ended` says that a lane has ended.
-    fn take_ready(&mut self, ended: bool) -> Vec<Waker> {
+    /// Takes out those who wait for what there is by now; `left` says that somebody has nothing in a lane
+    /// any more.
+    fn take_ready(&mut self, left: bool) -> Vec<Waker> {
         let bytes = !self.is_full(|| false);
         let lanes = bytes && self.lanes.len() < FULL;
         let mut one_may = true;
         let ready = self.waiting.extract_if(.., |(_, what)| match what {
             For::Bytes => bytes,
-            For::Lane => ended || lanes,
+            For::Lane => left || lanes,
             // One may fill the lanes, and the others would write their messages in vain. The next one goes on
             // with the next bytes, and all do with the last ones.
             For::Lanes => lanes && (self.lanes.is_empty() || std::mem::take(&mut one_may)),
@@ -89,7 +90,7 @@ impl State {
 enum For {
     /// Room for a small message that belongs into no lane.
     Bytes,
-    /// The end of some lane, for a small message that belongs into one; or room in all.
+    /// A lane that somebody leaves, for a small message that belongs into one; or room in all.
     Lane,
     /// Room in all lanes, for a big message.
     Lanes,
@@ -267,7 +268,7 @@ impl Outbox {
         bytes.clear();
         let mut state = self.state();
         std::mem::swap(&mut state.bytes, bytes);
-        let ended = state.lanes.take(bytes, BATCH);
+        let left = state.lanes.take(bytes, BATCH);
         state.writing = bytes.len();
         let taken = match (state.closed, state.lanes.is_empty()) {
             (true, true) => Taken::Last,
@@ -281,7 +282,7 @@ impl Outbox {
         if state.lanes.len() < FULL {
             state.big_ones.clear();
         }
-        let ready = state.take_ready(ended);
+        let ready = state.take_ready(left);
         drop(state);
         wake(ready);
         taken

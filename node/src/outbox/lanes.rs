@@ -10,7 +10,8 @@
 //!
 //! A frame that has to stay behind two lanes makes one of them.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Receiver;
 use crate::wire::{Frame, Parts};
@@ -35,14 +36,20 @@ pub(super) struct Lanes {
     turn: usize,
 }
 
+#[derive(Default)]
 struct Lane {
     /// The frames. The first one is a big one.
-    frames: VecDeque<Next>,
-    /// The tasks that have sent the messages.
-    senders: BTreeSet<u64>,
-    receivers: BTreeSet<Receiver>,
-    /// True if there is a signal.
-    signals: bool,
+    frames: VecDeque<Queued>,
+    /// The tasks that have sent the messages, with how many each, and `None` for the signals.
+    senders: BTreeMap<Option<u64>, usize>,
+    /// The receivers of all, with how many each.
+    receivers: BTreeMap<Receiver, usize>,
+}
+
+struct Queued {
+    sender: Option<u64>,
+    to: Receiver,
+    next: Next,
 }
 
 enum Next {
@@ -55,25 +62,41 @@ impl Lane {
     fn may_receive(&self, to: Receiver) -> bool {
         match to {
             Receiver::Nobody => false,
-            Receiver::Named => self.receivers.iter().any(|to| *to != Receiver::Nobody),
-            Receiver::Pid(_) => self.receivers.contains(&to) || self.receivers.contains(&Receiver::Named),
+            Receiver::Named => self.receivers.keys().any(|to| *to != Receiver::Nobody),
+            Receiver::Pid(_) => {
+                self.receivers.contains_key(&to) || self.receivers.contains_key(&Receiver::Named)
+            }
         }
+    }
+
+    fn push(&mut self, queued: Queued) {
+        *self.senders.entry(queued.sender).or_default() += 1;
+        *self.receivers.entry(queued.to).or_default() += 1;
+        self.frames.push_back(queued);
+    }
+
+    /// Takes the first frame out. Returns true if that was the last one of its sender or its receiver.
+    fn pop(&mut self) -> bool {
+        let Some(Queued { sender, to, .. }) = self.frames.pop_front() else { return false };
+        forget(&mut self.senders, sender) | forget(&mut self.receivers, to)
     }
 
     fn holds_back(&self, sender: Option<u64>, to: Receiver) -> bool {
         match sender {
-            Some(sender) => self.senders.contains(&sender) || self.signals && self.may_receive(to),
+            Some(_) => {
+                self.senders.contains_key(&sender) || self.senders.contains_key(&None) && self.may_receive(to)
+            }
             None => self.may_receive(to),
         }
     }
 
     /// Writes a fragment, and the small frames that stand in front of the next big one. Returns how many
-    /// bytes have gone out of the lane.
-    fn write_next(&mut self, out: &mut Vec<u8>) -> usize {
-        let mut gone = 0;
+    /// bytes have gone out of the lane, and true if somebody has nothing in it any more.
+    fn write_next(&mut self, out: &mut Vec<u8>) -> (usize, bool) {
+        let (mut gone, mut somebody) = (0, false);
         let mut wrote_fragment = false;
-        while let Some(frame) = self.frames.front_mut() {
-            let (len, whole) = match frame {
+        while let Some(queued) = self.frames.front_mut() {
+            let (len, whole) = match &mut queued.next {
                 Next::Whole(bytes) => {
                     out.extend_from_slice(bytes);
                     (bytes.len(), true)
@@ -86,11 +109,22 @@ impl Lane {
             };
             gone += len;
             if whole {
-                self.frames.pop_front();
+                somebody |= self.pop();
             }
         }
-        gone
+        (gone, somebody)
     }
+}
+
+/// Counts one less, and returns true if none is left.
+fn forget<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) -> bool {
+    let Entry::Occupied(mut count) = counts.entry(key) else { return false };
+    *count.get_mut() -= 1;
+    let is_last = *count.get() == 0;
+    if is_last {
+        count.remove();
+    }
+    is_last
 }
 
 impl Lanes {
@@ -115,11 +149,10 @@ impl Lanes {
         while let Some(lane) = self.lanes.get(next) {
             if lane.holds_back(sender, to) {
                 let lane = self.lanes.remove(next);
-                let into = &mut self.lanes[first];
-                into.frames.extend(lane.frames);
-                into.senders.extend(lane.senders);
-                into.receivers.extend(lane.receivers);
-                into.signals |= lane.signals;
+                if next < self.turn {
+                    self.turn -= 1;
+                }
+                lane.frames.into_iter().for_each(|queued| self.lanes[first].push(queued));
             } else {
                 next += 1;
             }
@@ -136,7 +169,7 @@ impl Lanes {
         frame: &mut Frame,
         big: bool,
     ) {
-        let frame = if big {
+        let next = if big {
             self.last += 1;
             let parts = frame.take_parts();
             self.len += parts.left();
@@ -146,34 +179,30 @@ impl Lanes {
             Next::Whole(frame.whole().to_vec())
         };
         let lane = lane.unwrap_or_else(|| {
-            let (senders, receivers) = (BTreeSet::new(), BTreeSet::new());
-            self.lanes.push(Lane { frames: VecDeque::new(), senders, receivers, signals: false });
+            self.lanes.push(Lane::default());
             self.lanes.len() - 1
         });
-        let lane = &mut self.lanes[lane];
-        lane.frames.push_back(frame);
-        lane.receivers.insert(to);
-        lane.senders.extend(sender);
-        lane.signals |= sender.is_none();
+        self.lanes[lane].push(Queued { sender, to, next });
     }
 
     /// Writes a fragment of each lane by turns, until `out` has `enough` bytes; each gets one in any case.
-    /// Returns true if a lane has ended.
+    /// Returns true if somebody has nothing in a lane any more.
     pub(super) fn take(&mut self, out: &mut Vec<u8>, enough: usize) -> bool {
-        let before = self.lanes.len();
-        let mut turns = before;
+        let (mut turns, mut somebody) = (self.lanes.len(), false);
         while !self.lanes.is_empty() && (turns > 0 || out.len() < enough) {
             turns = turns.saturating_sub(1);
             self.turn %= self.lanes.len();
             let lane = &mut self.lanes[self.turn];
-            self.len -= lane.write_next(out);
+            let (gone, left) = lane.write_next(out);
+            self.len -= gone;
+            somebody |= left;
             if lane.frames.is_empty() {
                 self.lanes.remove(self.turn);
             } else {
                 self.turn += 1;
             }
         }
-        self.lanes.len() < before
+        somebody
     }
 }
 
@@ -254,6 +283,37 @@ mod tests {
         assert_eq!(lanes.lanes.len(), 1);
         drain(&mut lanes, &mut out);
         assert_eq!(read(&out), [3, 4, 1, 2, 5, 6]);
+    }
+
+    #[test]
+    fn a_lane_forgets_who_has_left_it() {
+        let (mut lanes, mut out) = (Lanes::default(), Vec::new());
+        let (one, two) = (Receiver::Pid(1), Receiver::Pid(2));
+        append(&mut lanes, Some(7), one, message(1, 100_000), &mut out);
+        append(&mut lanes, None, one, message(2, 10), &mut out);
+        append(&mut lanes, Some(7), two, message(3, 100_000), &mut out);
+        append(&mut lanes, Some(7), two, message(4, 10), &mut out);
+        assert!(lanes.hold_back(8, one));
+        assert!(!lanes.take(&mut out, 0) && lanes.take(&mut out, 0));
+        // The third message is still there, and the signal is not.
+        assert!(!lanes.hold_back(8, one) && !lanes.hold_back(8, two) && lanes.hold_back(7, one));
+        assert!(lanes.behind(None, one).is_none() && lanes.behind(None, two).is_some());
+        drain(&mut lanes, &mut out);
+        assert_eq!(read(&out), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn lanes_that_become_one_do_not_lose_a_turn() {
+        let (mut lanes, mut out) = (Lanes::default(), Vec::new());
+        for (number, to) in [(1, 1), (2, 1), (3, 2)] {
+            append(&mut lanes, Some(number), Receiver::Pid(to), message(number, 100_000), &mut out);
+        }
+        // It is the turn of the last one, and still is when the others are one.
+        lanes.turn = 2;
+        append(&mut lanes, None, Receiver::Pid(1), message(4, 10), &mut out);
+        assert_eq!(lanes.lanes.len(), 2);
+        drain(&mut lanes, &mut out);
+        assert_eq!(read(&out), [3, 1, 2, 4]);
     }
 
     #[test]
