@@ -24,8 +24,9 @@ use crate::{Executor, Io, Timer};
 /// axum's, becomes one of hyper's by `hyper_util::service::TowerToHyperService`.
 ///
 /// At the end it accepts no more, tells the clients so, and returns when the last answer that was under way
-/// is out, and its connection closed. One that was upgraded, as to a WebSocket, is its handler's own by then.
-/// Dropping the future is such an end that nobody waits for. When descriptors run out it waits for some, as
+/// is out, and its connection closed. A connection of HTTP/1 that was upgraded, as to a WebSocket, is its
+/// handler's own by then; a tunnel of HTTP/2 is part of its connection, and is waited for. Dropping the
+/// future is such an end that nobody waits for. When descriptors run out it waits for some, as
 /// [`TcpListener::incoming`] does. A connection that fails ends by itself, and nobody is told.
 ///
 /// [`serve_with`] is for servers inside TLS, on Unix sockets, and whose services know the peer.
@@ -149,7 +150,7 @@ where
         };
         let Some(accepted) = race((accept, stopped)).await else { break };
         let (stream, peer) = accepted?;
-        // A token of its own: those who wait for one token share a lock.
+        // A token of its own: those who wait for one token share a lock, at each poll.
         let (connecting, over) = (connect(stream, peer), over.child_token());
         let (server, open) = (server.clone(), open.clone());
         task::spawn(async move {
@@ -159,17 +160,21 @@ where
                 over.cancelled().await;
                 None
             };
-            let Some((stream, service)) = race((connected, given_up)).await else { return };
+            let Some((stream, service)) = race((connected, given_up)).biased().await else { return };
             let mut connection = pin!(server.serve_connection_with_upgrades(stream, service));
             let mut end = Some(over.cancelled());
             let served = poll_fn(|cx| {
-                if let Some(over) = &mut end
+                // Asked before it hears of the end: so a request that has arrived is answered.
+                let served = connection.as_mut().poll(cx);
+                if served.is_pending()
+                    && let Some(over) = &mut end
                     && pin!(over).poll(cx).is_ready()
                 {
                     end = None;
                     connection.as_mut().graceful_shutdown();
+                    return connection.as_mut().poll(cx);
                 }
-                connection.as_mut().poll(cx)
+                served
             });
             let _ = served.await;
         })

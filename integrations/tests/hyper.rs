@@ -2,6 +2,7 @@
 //! block.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::client::legacy::{Builder, Client};
 use tower::Service;
+use twoply::future::race;
 use twoply::hyper::{Connector, Executor, ForeignIo, FuturesIo, Io, Timer, serve, serve_with};
 use twoply::net::{TcpListener, TcpStream};
 use twoply::sync::Barrier;
@@ -39,6 +41,7 @@ laws! {
         an_upgraded_connection_is_a_stream,
         a_server_inside_tls_knows_its_peers_and_ends,
         a_graceful_end_answers_what_is_under_way,
+        a_request_that_has_arrived_by_the_end_is_answered,
     }
 }
 
@@ -335,4 +338,30 @@ fn ends_gracefully(on: &Systems, ask: impl FnOnce(Uri) -> Bytes + Send + 'static
     assert_eq!(answer.join().unwrap(), "late");
     server.wait().unwrap().unwrap();
     assert!(TcpStream::connect(address).wait().is_err(), "nobody listens any more");
+}
+
+fn a_request_that_has_arrived_by_the_end_is_answered(on: &Systems) {
+    let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).wait().unwrap();
+    client.write_all(b"GET /here HTTP/1.1\r\nhost: here\r\n\r\n").wait().unwrap();
+    let ((arrived, arrives), (end, ended)) = (channel::unbounded(), channel::unbounded::<()>());
+    let connect = move |stream: TcpStream, _| {
+        let (arrived, ended) = (arrived.clone(), ended.clone());
+        async move {
+            stream.peek(&mut [0]).await?;
+            arrived.send(()).await.unwrap();
+            // This blocks, so that the end comes within a poll.
+            let _ = ended.recv().wait();
+            Ok((Io::new(stream), service_fn(echo_path)))
+        }
+    };
+    let server = serve_with(listener, connect, pending::<()>());
+    let dropped = on.here().spawner().spawn(async move {
+        race((async { server.await.unwrap() }, async { arrives.recv().await.unwrap() })).await
+    });
+    dropped.wait().unwrap();
+    drop(end);
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).wait().unwrap();
+    assert!(answer.ends_with(b"/here"), "{}", String::from_utf8_lossy(&answer));
 }
