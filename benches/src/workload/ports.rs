@@ -9,7 +9,7 @@
 //!
 //! The ports of `twoply-native` run on another thread than their owner, mostly on another core, and their
 //! items lie in memory that goes to and fro between the two. So that figure follows the one of `cache-line`,
-//! which says how far apart two cores are at the time: a virtual machine may be moved.
+//! which says how far apart two logical CPUs are at the time: a virtual machine may be moved.
 
 pub(crate) mod idle;
 
@@ -60,20 +60,21 @@ pub(crate) const CASES: &[Case] = &[
     Case { quick: false, ..timed("port-frames", MANY, FRAMES) },
 ];
 
-/// Has two threads, each on a core of its own, hand a word to and fro that both look at without a pause.
+/// Has two threads, each on a logical CPU of its own, hand a word to and fro that both look at without a
+/// pause.
 fn cache_line(ctx: &Context) -> Result<Sample> {
     let allowed = sched_getaffinity(None)?;
-    let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
-    let (here, there) = (cores.next(), cores.next());
-    let stay = |core: Option<usize>| {
+    let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
+    let (here, there) = (cpus.next(), cpus.next());
+    let stay = |cpu: Option<usize>| {
         let mut only = CpuSet::new();
-        only.set(core.context("there is one core only")?);
+        only.set(cpu.context("there is one CPU only")?);
         anyhow::Ok(sched_setaffinity(None, &only)?)
     };
     ctx.time(1, |ops| {
         let word = AtomicUsize::new(0);
-        let hand_on = |first: usize, core| {
-            let stays = stay(core);
+        let hand_on = |first: usize, cpu| {
+            let stays = stay(cpu);
             for turn in (first..2 * ops).step_by(2) {
                 while word.load(Acquire) != turn {
                     std::hint::spin_loop();
@@ -83,9 +84,9 @@ fn cache_line(ctx: &Context) -> Result<Sample> {
             stays
         };
         std::thread::scope(|scope| {
-            let other = scope.spawn(|| hand_on(1, there));
-            hand_on(0, here)?;
-            other.join().ok().context("the thread has panicked")?
+            // Two new ones: the calling thread would stay there for good.
+            let both = [(0, here), (1, there)].map(|(first, cpu)| scope.spawn(move || hand_on(first, cpu)));
+            both.into_iter().try_for_each(|one| one.join().ok().context("a thread has panicked")?)
         })?;
         check_count(2 * ops, word.into_inner())
     })
