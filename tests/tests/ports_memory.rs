@@ -11,7 +11,7 @@ use twoply_core::Wait;
 use twoply_core::actor::{Builder, Ended, Process};
 use twoply_core::fs::OpenOptions;
 use twoply_core::net::{TcpListener, UdpSocket, UnixStream};
-use twoply_core::port::{self, Active, Event, FileRequest, Lines, Port, Tail};
+use twoply_core::port::{self, Active, Event, FileRequest, Lines, Port, Tail, Text};
 use twoply_core::process::{Command, Stdio};
 use twoply_tests::{Dir, Heap, Kind, Systems, eventually, run_process};
 
@@ -75,8 +75,9 @@ where
 
 /// The kinds of ports, the number of them that is started, and the bytes that each may take as it waits, as
 /// the documentation says.
-const KINDS: [(&str, usize, usize, Start); 7] = [
+const KINDS: [(&str, usize, usize, Start); 8] = [
     ("lines", 200, EACH, start_lines),
+    ("lines in shared memory", 200, EACH, start_shared),
     ("datagrams", 200, EACH, start_udp),
     ("connections", 200, EACH, start_accept),
     ("ticks", 200, EACH, start_timer),
@@ -100,6 +101,19 @@ where
 
 fn start_lines(on: &Systems, _: &Dir) -> End {
     let (port, theirs) = start(on);
+    end(port, theirs)
+}
+
+fn start_shared(on: &Systems, _: &Dir) -> End {
+    let (ours, mut theirs) = StdStream::pair().unwrap();
+    let lines = format!("{}\nand another\nand of this one, there is ", "x".repeat(4_000));
+    theirs.write_all(lines.as_bytes()).unwrap();
+    let port = port::custom::<_, _, _, Text>(UnixStream::from(ours), Lines::new().shared(), Lines::new());
+    let port = port.on(on.here().backend()).start().unwrap();
+    // What was copied with the two goes with them.
+    for length in [4_000, 11] {
+        assert_eq!(port.recv().wait().unwrap().item().unwrap().len(), length);
+    }
     end(port, theirs)
 }
 

@@ -15,7 +15,8 @@ use twoply_core::actor::ExitReason;
 use twoply_core::channel::oneshot;
 use twoply_core::net::{UnixAddr, UnixDatagram, UnixListener, UnixStream};
 use twoply_core::port::{
-    self, Active, ChildItem, Delimited, During, Event, Frames, Halves, Lines, Port, PortError, Prefix,
+    self, Active, Bytes, ChildItem, Delimited, During, Event, Frames, Halves, Lines, Port, PortError, Prefix,
+    Text,
 };
 use twoply_core::process::{Command, Stdio};
 use twoply_tests::{Dir, Systems, laws};
@@ -24,6 +25,7 @@ laws! {
     on_all {
         bytes_come_as_they_are,
         items_end_with_their_delimiter,
+        items_in_shared_memory_stay_as_they_came,
         a_child_speaks_in_frames,
         halves_are_one_stream,
         a_connection_to_a_path_is_established_meanwhile,
@@ -106,6 +108,49 @@ fn items_end_with_their_delimiter(on: &Systems) {
     assert_eq!(item(&here), b"");
     here.send(b"answer".to_vec()).wait().unwrap();
     assert_eq!(item(&here), b"the last");
+    writer.wait().unwrap();
+    assert_closed(&here);
+}
+
+fn items_in_shared_memory_stay_as_they_came(on: &Systems) {
+    const FRAMES: usize = 400;
+    // Most have others beside them, and some are larger than what is shared.
+    let frame = |n: usize| bytes(n * 37 % 6_000);
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let codec = Frames::new(Prefix::U16).shared();
+    let port = |stream| port::custom::<_, _, _, Bytes>(stream, codec.clone(), codec.clone());
+    let (here, there) = (start(on.here(), port(ours)), start(on.there(), port(theirs)));
+    let echo = on.there().spawn(async move {
+        while let Ok(Event::Item(frame)) = there.recv().await {
+            there.send(frame).await.unwrap();
+        }
+    });
+    let writer = here.port_ref().clone();
+    let sender = on.here().spawn(async move {
+        for n in 0..FRAMES {
+            writer.send(frame(n).into()).await.unwrap();
+        }
+    });
+    let came: Vec<Bytes> = (0..FRAMES).map(|_| item(&here)).collect();
+    sender.wait().unwrap();
+    drop(here);
+    echo.wait().unwrap();
+    assert!((0..FRAMES).zip(came).all(|(n, came)| came == frame(n)));
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let here = port::custom::<_, _, _, Text>(ours, Lines::new().shared(), Lines::new().shared());
+    let here = start(on.here(), here);
+    let writer = on.there().spawn(async move {
+        theirs.write_all(b"one\r\n\xff\ntwo\nthe last").await.unwrap();
+        let mut answer = [0; 4];
+        theirs.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"one\n");
+    });
+    let one = item(&here);
+    assert_eq!(one, "one");
+    assert!(error(&here).to_string().contains("not UTF-8"));
+    assert_eq!(item(&here), "two");
+    here.send(one).wait().unwrap();
+    assert_eq!(item(&here), "the last");
     writer.wait().unwrap();
     assert_closed(&here);
 }

@@ -9,7 +9,8 @@
 //!
 //! The ports of `twoply-native` run on another thread than their owner, mostly on another core, and their
 //! items lie in memory that goes to and fro between the two. So that figure follows the one of `cache-line`,
-//! which says how far apart two logical CPUs are at the time: a virtual machine may be moved.
+//! which says how far apart two logical CPUs are at the time: a virtual machine may be moved. The items of
+//! `twoply-native-shared` share the memory of those that are read with them, as tokio's frames do.
 
 pub(crate) mod idle;
 
@@ -24,7 +25,7 @@ use futures_util::{Stream, StreamExt as _};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec, LinesCodec};
 use twoply::actor::{self, Process};
-use twoply::port::{self, Frames, Prefix};
+use twoply::port::{self, Bytes, Frames, Lines, Prefix, Text};
 use twoply::{Wait as _, net};
 
 use super::{Case, Context, Run, Sample, check_count, timed};
@@ -35,6 +36,7 @@ const LINES: &[(&str, Run)] = &[
     ("tokio-multi", |ctx| tokio_codec(ctx, Kind::Lines)),
     ("twoply-green", |ctx| twoply_port(ctx, Kind::Lines)),
     ("twoply-native", |ctx| twoply_port(ctx, Kind::Lines)),
+    ("twoply-native-shared", |ctx| twoply_port(ctx, Kind::Lines)),
     ("erl", |ctx| erlang(ctx, Kind::Lines)),
 ];
 
@@ -43,6 +45,7 @@ const FRAMES: &[(&str, Run)] = &[
     ("tokio-multi", |ctx| tokio_codec(ctx, Kind::Frames)),
     ("twoply-green", |ctx| twoply_port(ctx, Kind::Frames)),
     ("twoply-native", |ctx| twoply_port(ctx, Kind::Frames)),
+    ("twoply-native-shared", |ctx| twoply_port(ctx, Kind::Frames)),
     ("erl", |ctx| erlang(ctx, Kind::Frames)),
 ];
 
@@ -180,13 +183,25 @@ fn twoply_port(ctx: &Context, kind: Kind) -> Result<Sample> {
     let backend = runtime.spawner().backend();
     let (senders, receivers) = connections(ctx.param("connections"))?;
     let streams = receivers.into_iter().map(net::TcpStream::from);
-    if kind == Kind::Frames {
-        let port = |stream| port::frames(stream, Frames::new(Prefix::U32));
-        let counter = start_ports(backend, streams.map(port))?;
-        measure(ctx, kind, senders, |goal, done| Ok(counter.send(Counted::Goal(goal, done)).wait()?))
-    } else {
-        let counter = start_ports(backend, streams.map(port::lines))?;
-        measure(ctx, kind, senders, |goal, done| Ok(counter.send(Counted::Goal(goal, done)).wait()?))
+    // A codec whose items share memory has another type of items.
+    macro_rules! measure_ports {
+        ($port:expr) => {{
+            let counter = start_ports(backend, streams.map($port))?;
+            measure(ctx, kind, senders, |goal, done| Ok(counter.send(Counted::Goal(goal, done)).wait()?))
+        }};
+    }
+    let frames = Frames::new(Prefix::U32);
+    match (kind, ctx.system.ends_with("-shared")) {
+        (Kind::Frames, false) => measure_ports!(|stream| port::frames(stream, frames.clone())),
+        (Kind::Frames, true) => {
+            let shared = frames.shared();
+            measure_ports!(|stream| port::custom::<_, _, _, Bytes>(stream, shared.clone(), shared.clone()))
+        }
+        (Kind::Lines, false) => measure_ports!(port::lines),
+        (Kind::Lines, true) => {
+            let shared = Lines::new().shared();
+            measure_ports!(|stream| port::custom::<_, _, _, Text>(stream, shared.clone(), shared.clone()))
+        }
     }
 }
 

@@ -3,13 +3,20 @@
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use super::Bytes;
+
+/// The number of bytes that are copied for all that is taken out of them to share.
+const BLOCK: usize = 4 << 10;
 
 /// Bytes that are appended at one end and taken out at the other: what a [`Decoder`](super::Decoder) reads
 /// from and an [`Encoder`](super::Encoder) writes to. It dereferences to the bytes that are in it.
 ///
 /// It has the part of a `BytesMut` that codecs use, under names that are known from there. It is none: memory
 /// that is shared with items cannot be taken back while the port is idle, and a small item that is kept would
-/// keep a whole buffer.
+/// keep a whole buffer. Items that share memory have a copy of at most 4 KiB of it
+/// ([`take_shared`](Buffer::take_shared)).
 ///
 /// # Examples
 /// ```
@@ -29,12 +36,16 @@ pub struct Buffer {
     start: usize,
     /// The place behind the last byte that is in it.
     end: usize,
+    /// A copy of the first bytes that are in it, and of some before them.
+    shared: Option<Arc<[u8]>>,
+    /// The number of the first bytes that are in it of which the end of `shared` is a copy.
+    copied: usize,
 }
 
 impl Buffer {
     /// Returns a buffer with nothing in it. It has no memory yet.
     pub const fn new() -> Buffer {
-        Buffer { bytes: Vec::new(), start: 0, end: 0 }
+        Buffer { bytes: Vec::new(), start: 0, end: 0, shared: None, copied: 0 }
     }
 
     /// Takes the first `count` bytes out, and drops them.
@@ -48,6 +59,12 @@ impl Buffer {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }
+        if self.shared.is_some() {
+            self.copied = self.copied.saturating_sub(count);
+            if self.copied == 0 {
+                self.shared = None;
+            }
+        }
     }
 
     /// Takes the first `count` bytes out.
@@ -59,6 +76,48 @@ impl Buffer {
         let taken = self[..count].to_vec();
         self.advance(count);
         taken
+    }
+
+    /// Takes the first `count` bytes out, in memory that they share with those which are taken out next. That
+    /// saves an allocation for each small item, and most of what it costs to free them on another core. Up to
+    /// 4 KiB are shared; more bytes than that have memory of their own.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::port::Buffer;
+    ///
+    /// let mut buf = Buffer::from(b"one two".to_vec());
+    /// let one = buf.take_shared(3);
+    /// buf.advance(1);
+    /// assert_eq!(buf.take_shared(3), b"two");
+    /// assert_eq!(one, b"one");
+    /// ```
+    #[inline]
+    pub fn take_shared(&mut self, count: usize) -> Bytes {
+        let block = match &self.shared {
+            Some(block) if count <= self.copied => Arc::clone(block),
+            _ => self.copy(count),
+        };
+        let start = block.len() - self.copied;
+        self.advance(count);
+        Bytes::of(block, start..start + count)
+    }
+
+    /// Copies the first bytes, `least` of them at least.
+    fn copy(&mut self, least: usize) -> Arc<[u8]> {
+        let count = self.len().min(BLOCK).max(least);
+        let block = Arc::<[u8]>::from(&self[..count]);
+        self.shared = Some(Arc::clone(&block));
+        self.copied = count;
+        block
+    }
+
+    /// Gives its part in the memory that has been taken out to share back.
+    fn unshare(&mut self) {
+        (self.shared, self.copied) = (None, 0);
     }
 
     /// Appends `bytes` at the end.
@@ -100,6 +159,8 @@ impl Buffer {
     /// ```
     pub fn truncate(&mut self, count: usize) {
         self.end = self.end.min(self.start.saturating_add(count));
+        // The copy goes on with bytes that are gone.
+        self.unshare();
         self.advance(0);
     }
 
@@ -130,7 +191,7 @@ impl Buffer {
 
     /// Returns an empty buffer with memory for `count` bytes.
     pub(super) fn from_capacity(count: usize) -> Buffer {
-        Buffer { bytes: vec![0; count], start: 0, end: 0 }
+        Buffer { bytes: vec![0; count], ..Buffer::new() }
     }
 
     /// Returns the memory behind the bytes, which is room for `least` bytes or more.
@@ -179,6 +240,8 @@ impl Deref for Buffer {
 impl DerefMut for Buffer {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
+        // The copy does not change with the bytes.
+        self.unshare();
         &mut self.bytes[self.start..self.end]
     }
 }
@@ -186,7 +249,7 @@ impl DerefMut for Buffer {
 impl From<Vec<u8>> for Buffer {
     fn from(bytes: Vec<u8>) -> Buffer {
         let end = bytes.len();
-        Buffer { bytes, start: 0, end }
+        Buffer { bytes, end, ..Buffer::new() }
     }
 }
 

@@ -6,15 +6,18 @@
 mod delimited;
 mod frames;
 mod raw;
+mod shared;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
 use std::error::Error;
 
 use super::buffer::Buffer;
+use super::bytes::{Bytes, Text};
 pub use delimited::{Delimited, Lines};
 pub use frames::{Frames, Prefix};
 pub use raw::Raw;
+pub use shared::Shared;
 
 /// The number of bytes that may wait for the rest of their item, where a decoder does not say.
 const MOST_BUFFERED: usize = 16 << 20;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memmem};
 
-use super::{Buffer, CodecError, Decoder, Encoder};
+use super::{Buffer, Bytes, CodecError, Decoder, Encoder, Shared, Text};
 
 /// The number of bytes that a line or another delimited item may have, unless one says otherwise.
 const MAXIMUM: usize = 64 << 10;
@@ -125,39 +125,55 @@ impl Delimited {
         self.searched = 0;
     }
 
-    /// Takes the next item out, and makes something of it.
+    /// Has the items share the memory of those that are read with them: their decoder makes [`Bytes`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::port::{Buffer, Decoder, Delimited};
+    ///
+    /// let mut buf = Buffer::from(b"one\0two\0".to_vec());
+    /// let mut codec = Delimited::new("\0").shared();
+    /// let (one, two) = (codec.decode(&mut buf)?.unwrap(), codec.decode(&mut buf)?.unwrap());
+    /// assert!(one == b"one" && two == b"two");
+    /// # Ok::<(), twoply::port::CodecError>(())
+    /// ```
+    pub fn shared(self) -> Shared<Delimited> {
+        Shared(self)
+    }
+
+    /// Takes the next item out by `take`, which is told its length.
     #[inline]
     fn next<R>(
         &mut self,
         buf: &mut Buffer,
-        make: impl FnOnce(&[u8]) -> Result<R, CodecError>,
+        take: impl FnOnce(&mut Buffer, usize) -> Result<R, CodecError>,
     ) -> Result<Option<R>, CodecError> {
         let Some(length) = self.find(buf)? else { return Ok(None) };
-        let made = make(&buf[..length]);
-        buf.advance(length + self.delimiter.len());
-        made.map(Some)
+        let taken = take(buf, length);
+        buf.advance(self.delimiter.len());
+        taken.map(Some)
     }
 
     /// As [`Delimited::next`], when no more will come.
     fn last<R>(
         &mut self,
         buf: &mut Buffer,
-        make: impl FnOnce(&[u8]) -> Result<R, CodecError>,
+        take: impl FnOnce(&mut Buffer, usize) -> Result<R, CodecError>,
     ) -> Result<Option<R>, CodecError> {
         if let Some(length) = self.find(buf)? {
-            let made = make(&buf[..length]);
-            buf.advance(length + self.delimiter.len());
-            return made.map(Some);
+            let taken = take(buf, length);
+            buf.advance(self.delimiter.len());
+            return taken.map(Some);
         }
         self.searched = 0;
         let skipped = std::mem::take(&mut self.skipping);
-        let rest = std::mem::take(buf);
+        let mut rest = std::mem::take(buf);
         match rest.len() {
             0 => Ok(None),
             // The error has come in place of the item already.
             _ if skipped => Ok(None),
             length if length > self.maximum => Err(CodecError::NoDelimiter { maximum: self.maximum }),
-            _ => make(&rest).map(Some),
+            length => take(&mut rest, length).map(Some),
         }
     }
 }
@@ -168,15 +184,33 @@ impl Decoder for Delimited {
 
     #[inline]
     fn decode(&mut self, buf: &mut Buffer) -> Result<Option<Vec<u8>>, CodecError> {
-        self.next(buf, |item| Ok(item.to_vec()))
+        self.next(buf, |buf, length| Ok(buf.take(length)))
     }
 
     fn decode_eof(&mut self, buf: &mut Buffer) -> Result<Option<Vec<u8>>, CodecError> {
-        self.last(buf, |item| Ok(item.to_vec()))
+        self.last(buf, |buf, length| Ok(buf.take(length)))
     }
 
     fn most_buffered(&self) -> usize {
         self.maximum.saturating_add(self.delimiter.len())
+    }
+}
+
+impl Decoder for Shared<Delimited> {
+    type Item = Bytes;
+    type Error = CodecError;
+
+    #[inline]
+    fn decode(&mut self, buf: &mut Buffer) -> Result<Option<Bytes>, CodecError> {
+        self.0.next(buf, |buf, length| Ok(buf.take_shared(length)))
+    }
+
+    fn decode_eof(&mut self, buf: &mut Buffer) -> Result<Option<Bytes>, CodecError> {
+        self.0.last(buf, |buf, length| Ok(buf.take_shared(length)))
+    }
+
+    fn most_buffered(&self) -> usize {
+        self.0.most_buffered()
     }
 }
 
@@ -216,6 +250,23 @@ impl Lines {
     pub fn maximum(self, bytes: usize) -> Lines {
         Lines(self.0.maximum(bytes))
     }
+
+    /// Has the lines share the memory of those that are read with them: their decoder makes [`Text`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, net::UnixStream, port::{self, Lines, Text}};
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// theirs.write_all(b"one\r\ntwo\n").wait()?;
+    /// let port = port::custom::<_, _, _, Text>(ours, Lines::new().shared(), Lines::new()).start()?;
+    /// let one: Text = port.recv().wait()?.item().unwrap();
+    /// assert_eq!(one, "one");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn shared(self) -> Shared<Lines> {
+        Shared(self)
+    }
 }
 
 impl Default for Lines {
@@ -224,13 +275,29 @@ impl Default for Lines {
     }
 }
 
+/// Returns the number of the bytes of a line that are in front of its `\r`.
 #[inline]
-fn text(line: &[u8]) -> Result<String, CodecError> {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    match std::str::from_utf8(line) {
+fn without_return(line: &[u8]) -> usize {
+    line.strip_suffix(b"\r").unwrap_or(line).len()
+}
+
+#[inline]
+fn take_line(buf: &mut Buffer, length: usize) -> Result<String, CodecError> {
+    let line = &buf[..without_return(&buf[..length])];
+    let text = match std::str::from_utf8(line) {
         Ok(text) => Ok(text.to_owned()),
         Err(_) => Err(CodecError::NotUtf8 { line: line.to_vec() }),
-    }
+    };
+    buf.advance(length);
+    text
+}
+
+#[inline]
+fn take_shared_line(buf: &mut Buffer, length: usize) -> Result<Text, CodecError> {
+    let kept = without_return(&buf[..length]);
+    let line = buf.take_shared(kept);
+    buf.advance(length - kept);
+    line.try_into()
 }
 
 impl Decoder for Lines {
@@ -239,11 +306,29 @@ impl Decoder for Lines {
 
     #[inline]
     fn decode(&mut self, buf: &mut Buffer) -> Result<Option<String>, CodecError> {
-        self.0.next(buf, text)
+        self.0.next(buf, take_line)
     }
 
     fn decode_eof(&mut self, buf: &mut Buffer) -> Result<Option<String>, CodecError> {
-        self.0.last(buf, text)
+        self.0.last(buf, take_line)
+    }
+
+    fn most_buffered(&self) -> usize {
+        self.0.most_buffered()
+    }
+}
+
+impl Decoder for Shared<Lines> {
+    type Item = Text;
+    type Error = CodecError;
+
+    #[inline]
+    fn decode(&mut self, buf: &mut Buffer) -> Result<Option<Text>, CodecError> {
+        self.0.0.next(buf, take_shared_line)
+    }
+
+    fn decode_eof(&mut self, buf: &mut Buffer) -> Result<Option<Text>, CodecError> {
+        self.0.0.last(buf, take_shared_line)
     }
 
     fn most_buffered(&self) -> usize {

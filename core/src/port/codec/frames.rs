@@ -1,6 +1,6 @@
 //! Items with their length in front.
 
-use super::{Buffer, CodecError, Decoder, Encoder};
+use super::{Buffer, Bytes, CodecError, Decoder, Encoder, Shared};
 
 /// The number of bytes that a frame may have, unless one says otherwise.
 const MAXIMUM: u64 = 8 << 20;
@@ -135,12 +135,32 @@ fn varint(bytes: &[u8]) -> Result<Option<(u64, usize)>, CodecError> {
     Ok(None)
 }
 
-impl Decoder for Frames {
-    type Item = Vec<u8>;
-    type Error = CodecError;
+impl Frames {
+    /// Has the frames share the memory of those that are read with them: their decoder makes [`Bytes`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, net::UnixStream, port::{self, Bytes, Frames, Prefix}};
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// theirs.write_all(b"\x03one\x03two").wait()?;
+    /// let frames = Frames::new(Prefix::U8);
+    /// let port = port::custom::<_, _, _, Bytes>(ours, frames.clone().shared(), frames).start()?;
+    /// let one: Bytes = port.recv().wait()?.item().unwrap();
+    /// assert_eq!(one, b"one");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn shared(self) -> Shared<Frames> {
+        Shared(self)
+    }
 
+    /// Takes the next frame out by `take`, which is told its length.
     #[inline]
-    fn decode(&mut self, buf: &mut Buffer) -> Result<Option<Vec<u8>>, CodecError> {
+    fn next<R>(
+        &mut self,
+        buf: &mut Buffer,
+        take: impl FnOnce(&mut Buffer, usize) -> R,
+    ) -> Result<Option<R>, CodecError> {
         if self.skipping > 0 {
             self.pass_over(buf);
         }
@@ -159,11 +179,35 @@ impl Decoder for Frames {
             return Ok(None);
         }
         buf.advance(width);
-        Ok(Some(buf.take(length)))
+        Ok(Some(take(buf, length)))
+    }
+}
+
+impl Decoder for Frames {
+    type Item = Vec<u8>;
+    type Error = CodecError;
+
+    #[inline]
+    fn decode(&mut self, buf: &mut Buffer) -> Result<Option<Vec<u8>>, CodecError> {
+        self.next(buf, Buffer::take)
     }
 
     fn most_buffered(&self) -> usize {
         usize::try_from(self.maximum).unwrap_or(usize::MAX).saturating_add(10)
+    }
+}
+
+impl Decoder for Shared<Frames> {
+    type Item = Bytes;
+    type Error = CodecError;
+
+    #[inline]
+    fn decode(&mut self, buf: &mut Buffer) -> Result<Option<Bytes>, CodecError> {
+        self.0.next(buf, Buffer::take_shared)
+    }
+
+    fn most_buffered(&self) -> usize {
+        self.0.most_buffered()
     }
 }
 

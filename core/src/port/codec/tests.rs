@@ -144,6 +144,133 @@ fn a_frame_that_its_prefix_cannot_tell_of_is_refused() {
     assert_eq!(buf.len(), 256);
 }
 
+/// A codec whose items have memory of their own, with the one that shares it: each item has to be the same.
+struct Both<A, B> {
+    own: A,
+    shared: B,
+    /// The bytes of the shared one, which has a buffer of its own.
+    buf: Buffer,
+    /// The number of bytes that it has been fed with, and that the other has not taken out.
+    fed: usize,
+}
+
+impl<A, B> Both<A, B> {
+    fn new(own: A, shared: B) -> Both<A, B> {
+        Both { own, shared, buf: Buffer::new(), fed: 0 }
+    }
+
+    fn step<I: AsRef<[u8]>, J: AsRef<[u8]>>(
+        &mut self,
+        buf: &mut Buffer,
+        own: impl FnOnce(&mut A, &mut Buffer) -> Result<Option<I>, CodecError>,
+        shared: impl FnOnce(&mut B, &mut Buffer) -> Result<Option<J>, CodecError>,
+    ) -> Result<Option<Vec<u8>>, CodecError> {
+        self.buf.put_slice(&buf[self.fed..]);
+        let bytes = own(&mut self.own, buf).map(|item| item.map(|item| item.as_ref().to_vec()));
+        let others = shared(&mut self.shared, &mut self.buf);
+        assert_eq!(others.map(|item| item.map(|item| item.as_ref().to_vec())), bytes);
+        assert_eq!(self.buf[..], buf[..]);
+        self.fed = buf.len();
+        bytes
+    }
+}
+
+impl<A, B> Decoder for Both<A, B>
+where
+    A: Decoder<Item: AsRef<[u8]>, Error = CodecError>,
+    B: Decoder<Item: AsRef<[u8]>, Error = CodecError>,
+{
+    type Item = Vec<u8>;
+    type Error = CodecError;
+
+    fn decode(&mut self, buf: &mut Buffer) -> Result<Option<Vec<u8>>, CodecError> {
+        self.step(buf, A::decode, B::decode)
+    }
+
+    fn decode_eof(&mut self, buf: &mut Buffer) -> Result<Option<Vec<u8>>, CodecError> {
+        self.step(buf, A::decode_eof, B::decode_eof)
+    }
+
+    fn most_buffered(&self) -> usize {
+        assert_eq!(self.own.most_buffered(), self.shared.most_buffered());
+        self.own.most_buffered()
+    }
+}
+
+#[test]
+fn items_that_share_memory_are_those_that_have_their_own() {
+    let lines = Lines::new().maximum(6);
+    let input = b"one\r\n\nthree\ntoo long a line\n\xff\xfe\nsix\r\nlast\r";
+    is_the_same_for_each_cut(|| Both::new(lines.clone(), lines.clone().shared()), input);
+    let parts = Delimited::new("-->").maximum(5);
+    let input = b"a--->b-->c----->too long for this-->--->d-";
+    is_the_same_for_each_cut(|| Both::new(parts.clone(), parts.clone().shared()), input);
+    for frames in all_frames() {
+        let mut buf = Buffer::new();
+        for item in [&b"one"[..], b"", b"a frame that is above the maximum", b"three"] {
+            // Encoded by the one, and decoded by both.
+            frames.clone().shared().encode(item, &mut buf).unwrap();
+        }
+        let frames = frames.maximum(12);
+        is_the_same_for_each_cut(|| Both::new(frames.clone(), frames.clone().shared()), &buf);
+    }
+}
+
+#[test]
+fn what_is_taken_out_to_share_stays_as_it_was() {
+    let mut seed = 7;
+    let (mut buf, mut model, mut kept) = (Buffer::new(), Vec::new(), Vec::new());
+    for step in 0..20_000 {
+        // Seldom a long one: that has memory of its own.
+        let count = below(&mut seed, if step % 16 == 0 { 9_000 } else { 200 });
+        match below(&mut seed, 16) {
+            0..7 => {
+                let bytes = vec![step as u8; count];
+                buf.put_slice(&bytes);
+                model.extend(bytes);
+            }
+            7..14 => {
+                let count = count.min(model.len());
+                let wanted: Vec<u8> = model.drain(..count).collect();
+                kept.push((buf.take_shared(count), wanted));
+            }
+            14 => {
+                let count = count.min(model.len());
+                buf.advance(count);
+                model.drain(..count);
+            }
+            _ if step % 3 == 0 => {
+                buf.truncate(count);
+                model.truncate(count);
+            }
+            _ if step % 3 == 1 && !model.is_empty() => {
+                let at = count % model.len();
+                (buf[at], model[at]) = (!model[at], !model[at]);
+            }
+            _ => _ = buf.shrink(),
+        }
+        assert_eq!(&buf[..], model);
+    }
+    for (bytes, wanted) in kept {
+        assert_eq!(bytes, wanted);
+        assert!(bytes.shares() <= 4 << 10, "{} bytes of others are kept", bytes.shares());
+    }
+}
+
+#[test]
+fn a_buffer_with_nothing_in_it_keeps_no_memory_for_what_was_taken_out() {
+    let mut buf = Buffer::from(b"one two three".to_vec());
+    let (one, _) = (buf.take_shared(3), buf.advance(1));
+    let two = buf.take_shared(3);
+    assert_eq!(one.owners(), 3, "they are in one block, and the rest of it is to come");
+    buf.clear();
+    assert_eq!(one.owners(), 2);
+    drop(two);
+    assert_eq!(one.owners(), 1);
+    assert_eq!(one.part(1..3), b"ne");
+    assert!(std::panic::catch_unwind(|| one.part(1..4)).is_err(), "what lies behind it is of others");
+}
+
 #[test]
 fn a_buffer_keeps_what_is_in_it_as_it_grows() {
     let mut buf = Buffer::new();
