@@ -317,12 +317,7 @@ impl StrandState {
     /// Returns whether a yield has been requested since the last call.
     #[inline]
     pub(crate) fn take_yield(&self) -> bool {
-        let marks = self.marks.get();
-        let is_yielding = marks.flags & YIELDING != 0;
-        if is_yielding {
-            self.marks.set(marks.with(YIELDING, false));
-        }
-        is_yielding
+        self.take_flag(YIELDING)
     }
 
     /// Counts an alternative to what is polled until the guard is dropped; see [`with_alternative`].

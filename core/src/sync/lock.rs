@@ -17,6 +17,10 @@ pub(super) const POLLED_AGAIN: &str = "a lock was polled after it was ready";
 
 /// A lock without a value, as one sees it who wants it in a certain way.
 pub(super) trait RawLock: HeldLock {
+    /// True if one that is woken most often has to try again, and may come too late. A thread that waits so
+    /// sleeps at once: if it looked for a while first, it would take a core from whoever has the lock.
+    const IS_TRIED_FOR: bool;
+
     /// Takes the lock if that can be done at once. For one that has not waited yet.
     fn try_lock(&self) -> bool;
 
@@ -167,9 +171,14 @@ impl Waiting {
         }))
     }
 
-    fn pending(&mut self, raw: &impl RawLock, cx: &mut Context<'_>) -> Poll<Result<(), Cycle>> {
+    fn pending<R: RawLock>(&mut self, raw: &R, cx: &mut Context<'_>) -> Poll<Result<(), Cycle>> {
         let wait_key = &self.wait_key;
-        let watched = with_state(|state| self.lock_wait.pending(state, cx.waker(), raw, wait_key));
+        let watched = with_state(|state| {
+            if R::IS_TRIED_FOR {
+                state.set_has_looked();
+            }
+            self.lock_wait.pending(state, cx.waker(), raw, wait_key)
+        });
         match watched {
             Ok(()) => Poll::Pending,
             Err(cycle) => {

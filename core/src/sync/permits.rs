@@ -250,7 +250,7 @@ impl Permits {
                 Some(acquired) => Poll::Ready(acquired),
                 None => self.enter(wait_key, count, waker, task),
             },
-            Some(key) => self.come_back(wait_key, key, waker, task),
+            Some(key) => self.come_back(wait_key, key, count, waker, task),
         };
         waiting::note(polled, || WaitingFor::Lock { lock: address_of(self) })
     }
@@ -282,10 +282,13 @@ impl Permits {
         &self,
         wait_key: &mut WaitKey,
         key: Key,
+        count: usize,
         waker: &Waker,
         task: Option<TaskId>,
     ) -> Poll<Result<(), Closed>> {
-        let mut spare = None;
+        // Cloned before the lock is taken, since that runs code of the waker's; not where the wait is most
+        // likely over.
+        let mut spare = (self.free() < count).then(|| StoredWaker::of(waker));
         loop {
             let mut queue = self.queue.lock();
             let is_front = queue.waiters.first(|_| true) == Some(key);
@@ -295,7 +298,7 @@ impl Permits {
             };
             // Relaxed: whoever closes the permits has the lock of the queue.
             let acquired = match self.word.load(Relaxed) & CLOSED {
-                0 if is_front => self.try_take(waiter.wants, 0),
+                0 if is_front => self.try_take(count, 0),
                 0 => None,
                 _ => Some(Err(Closed)),
             };

@@ -16,7 +16,7 @@ use crate::kernel::waiting::Telling;
 pub(crate) struct Marks {
     /// The number of times that the poll has unwound because the task was cancelled.
     pub(super) unwinds: u16,
-    /// [`YIELDING`] and [`IN_HOOK`], if they are so.
+    /// [`YIELDING`], [`IN_HOOK`] and [`HAS_LOOKED`], if they are so.
     pub(super) flags: u8,
     /// The goods that the task has parted with, in this poll or an earlier one.
     pub(super) parted: Parted,
@@ -26,6 +26,8 @@ pub(crate) struct Marks {
 pub(super) const YIELDING: u8 = 1 << 0;
 /// A hook of the program's runs, whose doings call no hooks.
 const IN_HOOK: u8 = 1 << 1;
+/// The wait that is about to stop the stack has looked often enough, and is to sleep.
+const HAS_LOOKED: u8 = 1 << 2;
 
 impl Marks {
     /// Returns the same with `flag` set or cleared.
@@ -81,6 +83,30 @@ impl StrandState {
 
     fn set_in_hook(&self, is_inside: bool) {
         self.marks.set(self.marks.get().with(IN_HOOK, is_inside));
+    }
+
+    /// Notes that to look again and again whether the wait which is about to stop the stack is over would
+    /// only keep others from ending it: a thread sleeps at once.
+    #[inline]
+    pub(crate) fn set_has_looked(&self) {
+        self.marks.set(self.marks.get().with(HAS_LOOKED, true));
+    }
+
+    /// Returns whether [`StrandState::set_has_looked`] has been called since the last call.
+    #[inline]
+    pub(crate) fn take_has_looked(&self) -> bool {
+        self.take_flag(HAS_LOOKED)
+    }
+
+    /// Returns whether `flag` is among the marks of the running poll, and takes it out.
+    #[inline]
+    pub(super) fn take_flag(&self, flag: u8) -> bool {
+        let marks = self.marks.get();
+        let is_set = marks.flags & flag != 0;
+        if is_set {
+            self.marks.set(marks.with(flag, false));
+        }
+        is_set
     }
 
     /// Returns what those who look need; see [`waiting`](crate::kernel::waiting).

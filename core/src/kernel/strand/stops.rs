@@ -5,14 +5,27 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::StrandState;
-use crate::kernel::task;
 use crate::kernel::task::wait_graph::Refused;
+use crate::kernel::task::{self, Header};
 
 impl StrandState {
     /// Returns the running task if a future that is polled with `waker`, and is not ready, may be all that it
     /// waits for. [`StrandState::may_stop`] is to follow, once the edge of the wait has been published.
     #[inline]
     pub(crate) fn blocked_task(&self, waker: &Waker) -> Option<&Arc<task::Shared>> {
+        self.stopped_by(waker).map(Header::about_to_block)
+    }
+
+    /// As [`StrandState::blocked_task`], where the future waits for a lock.
+    #[inline]
+    pub(crate) fn task_that_wants_lock(&self, waker: &Waker) -> Option<&Arc<task::Shared>> {
+        self.stopped_by(waker).map(Header::about_to_want_lock)
+    }
+
+    /// Returns the header of the running task if a future that is polled with `waker`, and is not ready, may
+    /// be all that it waits for.
+    #[inline]
+    fn stopped_by(&self, waker: &Waker) -> Option<&Header> {
         if self.alternatives.get() != 0 {
             return None;
         }
@@ -22,7 +35,7 @@ impl StrandState {
         }
         // The task waits, so it goes on: this wait closes no circle with what it has dropped.
         self.task_continues();
-        Some(header.about_to_block())
+        Some(header)
     }
 
     /// Notes that `task`, the running one, may be stopped by a wait that has been polled with `waker`, which
@@ -30,9 +43,16 @@ impl StrandState {
     #[inline]
     pub(crate) fn may_stop(&self, task: &task::Shared, waker: &Waker) {
         task.set_blocked();
+        self.suspect(task, waker, || task.is_awaited());
+    }
+
+    /// Has a probe find out whether the wait of `task`, the running one, that has been polled with `waker` is
+    /// all that it waits for, if that wait `may_close` a circle.
+    #[inline]
+    pub(crate) fn suspect(&self, task: &task::Shared, waker: &Waker, may_close: impl FnOnce() -> bool) {
         if self.probe.polls_with(waker) {
             self.probe.report(task.edge_number());
-        } else if task.is_awaited() {
+        } else if may_close() {
             self.probe.request();
         }
     }

@@ -224,6 +224,20 @@ impl Header {
     /// part can be found without a lock, by [`Header::shared_if_blocked`].
     #[inline]
     pub(crate) fn about_to_block(&self) -> &Arc<Shared> {
+        let shared = self.about_to_want_lock();
+        if self.slot.locks() != 0 {
+            // Pairs with the fence in `LockWait::pending`: the locks that this task has are seen to be its
+            // own by whoever publishes an edge after this one does.
+            fence(Ordering::SeqCst);
+        }
+        shared
+    }
+
+    /// As [`Header::about_to_block`], where the wait is for a lock: [`LockWait::pending`] has a fence itself.
+    ///
+    /// [`LockWait::pending`]: super::wait_graph::LockWait::pending
+    #[inline]
+    pub(crate) fn about_to_want_lock(&self) -> &Arc<Shared> {
         let shared = self.shared();
         if !self.slot.ever_blocked.load(Ordering::Relaxed) {
             // SeqCst with the load in `shared_if_blocked`; see the header of `wait_graph`.
@@ -232,24 +246,19 @@ impl Header {
         if self.slot.awaited.load(Ordering::SeqCst) {
             shared.set_awaited();
         }
-        if self.slot.locks() != 0 {
-            self.about_to_block_with_locks(shared);
+        if self.slot.locks() == LOCKS {
+            self.becomes_found_by_locks(shared);
         }
         shared.clear_blocked();
         shared
     }
 
-    /// The rest of [`Header::about_to_block`], for a task that may hold locks.
+    /// Has those who want a lock that the task has find it, from the first wait that may stop it on.
     #[cold]
-    fn about_to_block_with_locks(&self, shared: &Arc<Shared>) {
-        if self.slot.locks() == LOCKS {
-            self.slot.set_bits(FOUND_BY_LOCKS);
-            holders::enter(shared);
-            shared.set_awaited();
-        }
-        // Pairs with the fence in `LockWait::pending`: the locks that this task has are seen to be its
-        // own by whoever publishes an edge after this one does.
-        fence(Ordering::SeqCst);
+    fn becomes_found_by_locks(&self, shared: &Arc<Shared>) {
+        self.slot.set_bits(FOUND_BY_LOCKS);
+        holders::enter(shared);
+        shared.set_awaited();
     }
 
     /// Records that the running task, which this is, has taken a lock, or may have; returns the number by

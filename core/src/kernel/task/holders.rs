@@ -56,7 +56,12 @@ pub(super) fn leave(id: TaskId) {
     drop(left);
 }
 
-/// Returns the task with this number, if it may hold a lock and has been stopped by a wait.
-pub(super) fn find(id: TaskId) -> Option<Arc<Shared>> {
-    lock(shard(id)).get(&id).cloned()
+/// Returns whether the task with this number, which may hold a lock, may be stopped by a wait.
+pub(super) fn is_stopped(id: TaskId) -> bool {
+    lock(shard(id)).get(&id).is_some_and(|task| task.is_blocked())
+}
+
+/// Returns the task with this number, if it [is stopped](is_stopped).
+pub(super) fn find_stopped(id: TaskId) -> Option<Arc<Shared>> {
+    lock(shard(id)).get(&id).filter(|task| task.is_blocked()).cloned()
 }

@@ -34,6 +34,7 @@ impl TaskId {
 
     /// Returns the id with this number, for backends that keep it in an atomic; `None` for zero, which no
     /// task has.
+    #[inline]
     pub fn from_u64(number: u64) -> Option<TaskId> {
         NonZeroU64::new(number).map(TaskId)
     }
@@ -47,6 +48,7 @@ impl TaskId {
     /// assert_eq!(TaskId::from_u64(id.as_u64()), Some(id));
     /// assert_eq!(TaskId::from_u64(0), None);
     /// ```
+    #[inline]
     pub fn as_u64(self) -> u64 {
         self.0.get()
     }

@@ -13,7 +13,7 @@ use super::dump::{Asked, Observed, TaskKind};
 use super::header::Attributes;
 use super::id::TaskId;
 use super::wait_graph::{Mark, OutEdge};
-use crate::base::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use crate::base::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, MutexGuard, lock, seq_cst};
 use crate::event::parker::Parker;
 use crate::kernel::waiting::Description;
@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     marked: AtomicBool,
     /// The number of counted edges to this task, and [`AWAITED`]; see the header of `wait_graph`.
     awaited: seq_cst::AtomicU32,
+    /// The number of the edge in `wait.out_edge`; 0 if there is none. Written under the lock.
+    edge_number: AtomicU64,
     wait: Mutex<WaitState>,
 }
 
@@ -103,6 +105,7 @@ impl Shared {
             blocked: seq_cst::AtomicBool::new(false),
             marked: AtomicBool::new(false),
             awaited: seq_cst::AtomicU32::new(0),
+            edge_number: AtomicU64::new(0),
             wait: Mutex::new(WaitState {
                 waker,
                 parker: None,
@@ -157,13 +160,24 @@ impl Shared {
     #[inline]
     pub(crate) fn publish_edge<R>(&self, publish: impl FnOnce(&mut OutEdge) -> R) -> R {
         let mut wait = lock(&self.wait);
-        publish(wait.out_edge.get_or_insert_default())
+        let edge = wait.out_edge.get_or_insert_default();
+        let published = publish(edge);
+        self.edge_number.store(edge.number().unwrap_or(0), Ordering::Relaxed);
+        published
     }
 
     /// Calls `look` with the task's slot for an edge, if a wait has ever blocked it.
     #[inline]
     pub(crate) fn with_edge<R>(&self, look: impl FnOnce(&OutEdge) -> Option<R>) -> Option<R> {
         lock(&self.wait).out_edge.as_deref().and_then(look)
+    }
+
+    /// Returns whether the task's edge has this number. For the task's own poll, which has made the last
+    /// change itself, or holds the mutex under which somebody else has redirected the edge.
+    #[inline]
+    pub(crate) fn has_edge(&self, number: u64) -> bool {
+        // Relaxed: the last change comes before this in any case.
+        self.edge_number.load(Ordering::Relaxed) == number
     }
 
     /// Returns the number of the task's edge, if there is one.
@@ -177,6 +191,7 @@ impl Shared {
     pub(crate) fn withdraw_edge<R>(&self, withdraw: impl FnOnce(&mut OutEdge) -> Option<R>) -> Option<R> {
         let mut wait = lock(&self.wait);
         let edge = wait.out_edge.as_deref_mut().and_then(withdraw)?;
+        self.edge_number.store(0, Ordering::Relaxed);
         // Relaxed: a reader that misses it finds no edge.
         self.blocked.store(false, Ordering::Relaxed);
         Some(edge)

@@ -288,9 +288,10 @@ impl Edge {
         Edge { task, number: 0 }
     }
 
-    /// Returns true if this is the edge by which `task` is stopped.
+    /// Returns true if this is the edge by which `task` is stopped. For the poll of that task.
+    #[inline]
     pub(crate) fn is_of(&self, task: &Arc<Shared>) -> bool {
-        Arc::ptr_eq(&self.task, task) && self.is_current()
+        Arc::ptr_eq(&self.task, task) && (self.number == 0 || task.has_edge(self.number))
     }
 
     fn is_current(&self) -> bool {

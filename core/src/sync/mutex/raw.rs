@@ -93,6 +93,7 @@ struct Waiter {
 }
 
 impl HeldLock for RawMutex {
+    #[inline]
     fn holders(&self) -> Blockers {
         let mut holders = Blockers::default();
         holders[0] = TaskId::from_u64(self.holder.load(Relaxed));
@@ -107,6 +108,8 @@ impl HeldLock for RawMutex {
 }
 
 impl RawLock for RawMutex {
+    const IS_TRIED_FOR: bool = true;
+
     #[inline]
     fn try_lock(&self) -> bool {
         // CONTENDED stays as it is; so does LOCKED where somebody has the lock. Acquire pairs with Release in
@@ -179,7 +182,9 @@ impl RawMutex {
     /// Polls one that waits, with the key `key`: it has been handed the lock, or has been woken, or is polled
     /// for some other reason.
     fn come_back(&self, wait_key: &mut WaitKey, key: Key, waker: &Waker) -> Poll<()> {
-        let mut spare = None;
+        // Cloned before the lock is taken, since that runs code of the waker's; not where the wait is most
+        // likely over.
+        let mut spare = (self.look() != Sight::Free).then(|| StoredWaker::of(waker));
         loop {
             let mut queue = self.queue.lock();
             let others_come = queue.is_woken;

@@ -121,6 +121,8 @@ impl<const PERMITS: usize> HeldLock for Access<'_, PERMITS> {
 }
 
 impl<const PERMITS: usize> RawLock for Access<'_, PERMITS> {
+    const IS_TRIED_FOR: bool = false;
+
     #[inline]
     fn try_lock(&self) -> bool {
         // They are never closed.

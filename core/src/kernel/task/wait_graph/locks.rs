@@ -6,7 +6,7 @@ mod model;
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::super::holders;
+use super::super::holders::{find_stopped, is_stopped};
 use super::{Edge, EdgeTarget};
 use crate::base::sync::atomic::{AtomicBool, Ordering, fence};
 use crate::base::waitlist::WaitKey;
@@ -86,13 +86,8 @@ impl Blocker {
 
     /// Returns whether it may be stopped now.
     pub(super) fn is_stopped(&self) -> bool {
-        find_stopped(self.id).is_some()
+        is_stopped(self.id)
     }
-}
-
-/// Returns the task with this number if it may be stopped.
-fn find_stopped(id: TaskId) -> Option<Arc<Shared>> {
-    holders::find(id).filter(|task| task.is_blocked())
 }
 
 impl LockTarget {
@@ -111,7 +106,12 @@ impl LockTarget {
 /// A wait for a lock, which may stop its task. Dropping it takes the edge back. It must not be dropped while
 /// a mutex is held.
 #[derive(Default)]
-pub(crate) struct LockWait(Option<Edge>);
+pub(crate) struct LockWait {
+    /// None while it has not been published.
+    edge: Option<Edge>,
+    /// True if the edge says where it goes.
+    is_said: bool,
+}
 
 impl LockWait {
     /// The wait for `lock` with the key `wait_key` has been polled with `waker`, on the stack of `state`, and
@@ -126,33 +126,65 @@ impl LockWait {
         lock: &impl HeldLock,
         wait_key: &WaitKey,
     ) -> Result<(), Cycle> {
-        let Some(task) = state.blocked_task(waker) else {
+        let Some(task) = state.task_that_wants_lock(waker) else {
             self.end();
             return Ok(());
         };
-        if let Some(edge) = &self.0
+        if let Some(edge) = &self.edge
             && let Some(cycle) = state.take_refusal(|refused| edge.is_refused(refused))
         {
             self.end();
             return Err(cycle);
         }
-        let number = self.publish(task);
-        state.may_stop(task, waker);
-        say(task, number, lock, wait_key);
+        self.publish(task);
+        task.set_blocked();
+        // An edge that does not say where it goes closes no circle.
+        self.say(task, lock, wait_key);
+        state.suspect(task, waker, || self.is_said);
         Ok(())
     }
 
-    /// Enters the edge, unless it is there. Returns its number.
-    fn publish(&mut self, task: &Arc<Shared>) -> u64 {
-        if let Some(edge) = self.0.as_ref().filter(|edge| edge.is_of(task)) {
-            return edge.number;
+    /// Enters the edge, unless it is there.
+    #[inline]
+    fn publish(&mut self, task: &Arc<Shared>) {
+        if !self.edge.as_ref().is_some_and(|edge| edge.is_of(task)) {
+            self.publish_anew(task);
         }
+    }
+
+    #[cold]
+    fn publish_anew(&mut self, task: &Arc<Shared>) {
         self.end();
         let (number, before) =
             task.publish_edge(|edge| edge.publish(EdgeTarget::Lock(LockTarget::default())));
         drop(before);
-        self.0 = Some(Edge { task: Arc::clone(task), number });
-        number
+        self.edge = Some(Edge { task: Arc::clone(task), number });
+        self.is_said = false;
+    }
+
+    /// Looks on whom the wait depends that has the key `wait_key`, and the edge of `task`; and has the edge
+    /// say so, if one of them may be stopped, too.
+    fn say(&mut self, task: &Shared, lock: &impl HeldLock, wait_key: &WaitKey) {
+        // Pairs with the fence in `Header::about_to_block`, and with itself: of two that stop, each with a
+        // lock that the other one wants, the later one sees both what the earlier one has and that it is
+        // stopped.
+        fence(Ordering::SeqCst);
+        if !task.is_awaited() {
+            return;
+        }
+        let found = find_blockers(lock, wait_key);
+        if found.is_none() && !self.is_said {
+            return;
+        }
+        self.is_said = found.is_some();
+        let mut found = found.unwrap_or_default();
+        let number = self.edge.as_ref().map_or(0, |edge| edge.number);
+        task.publish_edge(|edge| {
+            if let Some(target) = edge.lock_target(number) {
+                std::mem::swap(target, &mut found);
+            }
+        });
+        drop(found);
     }
 
     /// The wait is over: takes the edge back.
@@ -161,28 +193,10 @@ impl LockWait {
     /// written, in one piece, which stalls.
     #[inline]
     pub(crate) fn end(&mut self) {
-        if self.0.is_some() {
-            drop(self.0.take());
+        if self.edge.is_some() {
+            drop(self.edge.take());
         }
     }
-}
-
-/// Looks on whom the wait depends that has the key `wait_key`, and the edge of `task` with this number; and
-/// has the edge say so, if one of them may be stopped, too.
-fn say(task: &Shared, number: u64, lock: &impl HeldLock, wait_key: &WaitKey) {
-    // Pairs with the fence in `Header::about_to_block`, and with itself: of two that stop, each with a lock
-    // that the other one wants, the later one sees both what the earlier one has and that it is stopped.
-    fence(Ordering::SeqCst);
-    if !task.is_awaited() {
-        return;
-    }
-    let mut found = find_blockers(lock, wait_key).unwrap_or_default();
-    task.publish_edge(|edge| {
-        if let Some(target) = edge.lock_target(number) {
-            std::mem::swap(target, &mut found);
-        }
-    });
-    drop(found);
 }
 
 /// Returns those who have to go on before the wait with the key `wait_key` is over, if one of them may be
@@ -192,7 +206,9 @@ fn say(task: &Shared, number: u64, lock: &impl HeldLock, wait_key: &WaitKey) {
 /// for those in the end, so a circle goes through one of them. Else each wait for a lock that many want would
 /// look at all others.
 fn find_blockers(lock: &impl HeldLock, wait_key: &WaitKey) -> Option<LockTarget> {
-    lock.holders().into_iter().flatten().find_map(find_stopped)?;
+    if !lock.holders().into_iter().flatten().any(is_stopped) {
+        return None;
+    }
     let mut now = lock.blockers(wait_key);
     loop {
         let blockers: Vec<_> = now.into_iter().flatten().map(Blocker::find).collect();

@@ -1,6 +1,8 @@
 //! Closing a circle of locks under loom:
 //! `RUSTFLAGS="--cfg loom" cargo test -p twoply-core --release --lib wait_graph::locks`.
 
+use std::cell::RefCell;
+
 use loom::sync::atomic::AtomicU64;
 use loom::sync::atomic::Ordering::Relaxed;
 use loom::thread;
@@ -41,13 +43,14 @@ impl HeldLock for Kept {
 }
 
 /// Begins to wait for `wants` and for nothing else. Returns whether the wait is refused.
-fn begin(header: &Header, wants: Arc<Kept>) -> (Stopped, LockWait, bool) {
-    let task = Arc::clone(header.about_to_block());
+fn begin(header: &Header, wants: Arc<Kept>) -> (Stopped, bool) {
+    let task = Arc::clone(header.about_to_want_lock());
     let mut wait = LockWait::default();
-    let number = wait.publish(&task);
-    let stopped = Stopped::saying(&task, move |task| say(task, number, &*wants, &WaitKey::new()));
+    wait.publish(&task);
+    let wait = RefCell::new(wait);
+    let stopped = Stopped::saying(&task, move |task| wait.borrow_mut().say(task, &*wants, &WaitKey::new()));
     let is_told = stopped.poll();
-    (stopped, wait, is_told)
+    (stopped, is_told)
 }
 
 /// Has each of `tasks` tasks take a lock and wait for that of the next at once, and returns how many of them
@@ -70,7 +73,7 @@ fn told(tasks: usize) -> usize {
     has.take(0, &headers[0]);
     let mut all = vec![begin(&headers[0], wants)];
     all.extend(others.into_iter().map(|other| other.join().unwrap()));
-    settle(all.iter().map(|(stopped, _, is_told)| (stopped, *is_told)))
+    settle(all.iter().map(|(stopped, is_told)| (stopped, *is_told)))
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn each_of_two_who_share_a_lock_and_want_it_alone_is_told() {
                 thread::spawn(move || begin(&bob, shared))
             };
             let all = [begin(&ann, shared), other.join().unwrap()];
-            assert_eq!(settle(all.iter().map(|(stopped, _, is_told)| (stopped, *is_told))), 2);
+            assert_eq!(settle(all.iter().map(|(stopped, is_told)| (stopped, *is_told))), 2);
         });
     });
 }
