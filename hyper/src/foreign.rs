@@ -54,6 +54,10 @@ impl<T> ForeignIo<T> {
         ForeignIo(stream)
     }
 
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+
     /// Returns the stream itself.
     pub fn into_inner(self) -> T {
         self.0
@@ -84,20 +88,6 @@ impl<T: futures_io::AsyncRead + Unpin> hyper::rt::Read for ForeignIo<T> {
         // A stream that claims to have read more than there was room for panics here.
         buf.put_slice(&chunk[..room][..read]);
         Poll::Ready(Ok(()))
-    }
-}
-
-impl<T: futures_io::AsyncWrite + Unpin> hyper::rt::Write for ForeignIo<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(cx)
     }
 }
 

@@ -50,6 +50,7 @@ mod foreign;
 mod io;
 mod rt;
 mod server;
+mod write;
 
 pub use client::Connector;
 pub use foreign::{ForeignIo, FuturesIo};
