@@ -59,9 +59,9 @@ impl Socket {
     /// Makes the operations of `socket` futures.
     ///
     /// # Errors
-    /// [`ETERM`](zmq::Error::ETERM) when its context has been ended, and what the system says when it has no
-    /// descriptor more. What ZeroMQ has no name for is [`ENOBUFS`](zmq::Error::ENOBUFS), here and in all
-    /// operations.
+    /// [`ETERM`](zmq::Error::ETERM) when it has heard of the end of its context, and what the system says
+    /// when it has no descriptor more. What ZeroMQ has no name for is [`ENOBUFS`](zmq::Error::ENOBUFS), here
+    /// and in all operations.
     pub fn new(socket: zmq::Socket) -> zmq::Result<Socket> {
         let fd = socket.get_fd()?;
         Pollable::new(Owner { socket, fd }).map(Socket).map_err(|error| of_system(&error))

@@ -12,10 +12,10 @@ use futures::{AsyncReadExt, AsyncWriteExt};
 use futures_rustls::{TlsAcceptor, TlsConnector};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
+use hyper::client::conn::{http1, http2};
 use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode, Uri, Version};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::client::legacy::{Builder, Client};
 use tower::Service;
 use twoply::future::race;
@@ -39,6 +39,7 @@ laws! {
         a_handler_that_blocks_holds_up_nobody,
         a_large_body_arrives_whole,
         an_upgraded_connection_is_a_stream,
+        a_tunnel_of_http2_is_waited_for_at_the_end,
         a_server_inside_tls_knows_its_peers_and_ends,
         a_graceful_end_answers_what_is_under_way,
         a_request_that_has_arrived_by_the_end_is_answered,
@@ -254,6 +255,56 @@ fn an_upgraded_connection_is_a_stream(on: &Systems) {
     });
     client.wait().unwrap();
     drop(stop);
+    server.wait().unwrap().unwrap();
+}
+
+/// Ends the server while a tunnel is open, which belongs to its connection and not to the handler.
+fn a_tunnel_of_http2_is_waited_for_at_the_end(on: &Systems) {
+    let spawner = on.here().spawner();
+    let handler = move |mut request: Request<Incoming>| async move {
+        assert_eq!((request.method(), request.version()), (&Method::CONNECT, Version::HTTP_2));
+        twoply::spawn_fn(move || {
+            let mut stream = FuturesIo::new(hyper::upgrade::on(&mut request).wait().unwrap());
+            let mut word = [0; 4];
+            while stream.read_exact(&mut word).wait().is_ok() {
+                stream.write_all(&word).wait().unwrap();
+                stream.flush().wait().unwrap();
+            }
+            stream.close().wait().unwrap();
+        })
+        .detach();
+        Ok(Response::default())
+    };
+    let (address, stop, mut server) = start(spawner, handler);
+    let ((open, opened), (go_on, goes_on)) = (channel::bounded(1), channel::bounded(1));
+    let client = spawner.spawn(async move {
+        let stream = Io::new(TcpStream::connect(address).await.unwrap());
+        let (mut requests, connection) =
+            http2::Builder::new(Executor::new()).timer(Timer).handshake(stream).await.unwrap();
+        spawn(connection).detach();
+        let request = Request::connect("somewhere:7").body(Empty::<Bytes>::new()).unwrap();
+        let answer = requests.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let mut stream = FuturesIo::new(hyper::upgrade::on(answer).await.unwrap());
+        for word in [b"ping", b"pong"] {
+            stream.write_all(word).await.unwrap();
+            stream.flush().await.unwrap();
+            let mut echo = [0; 4];
+            stream.read_exact(&mut echo).await.unwrap();
+            assert_eq!(&echo, word);
+            if word == b"ping" {
+                open.send(()).await.unwrap();
+                goes_on.recv().await.unwrap();
+            }
+        }
+        stream.close().await.unwrap();
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+    });
+    opened.recv().wait().unwrap();
+    drop(stop);
+    assert!(timeout(Duration::from_millis(50), &mut server).wait().is_err(), "it waits for the tunnel");
+    go_on.send(()).wait().unwrap();
+    client.wait().unwrap();
     server.wait().unwrap().unwrap();
 }
 

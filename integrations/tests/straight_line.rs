@@ -49,7 +49,12 @@ fn redis_is_asked_in_straight_line_code() {
     check(
         &REDIS,
         twoply_integrations::redis(),
-        &[("commands", redis_obeys), ("a_list", redis_makes_some_wait)],
+        &[
+            ("commands", redis_obeys),
+            ("a_list", redis_makes_some_wait),
+            ("a_password", redis_asks_for_a_password),
+            ("a_database", redis_has_several_databases),
+        ],
     );
 }
 
@@ -261,4 +266,46 @@ fn redis_makes_some_wait(on: &Systems) {
     wait_on_each_worker(on, wait, open_connection(), count, move |connection, stacks| {
         connection.rpush::<_, _, ()>(key, vec![5; stacks]).unwrap();
     });
+}
+
+fn redis_asks_for_a_password(on: &Systems) {
+    let mut administrator = open_connection();
+    let secret = |text: &str, connection: &mut Connection<TcpStream>| {
+        redis::cmd("CONFIG").arg("SET").arg("requirepass").arg(text).exec(connection).unwrap();
+    };
+    secret("open sesame", &mut administrator);
+    let stranger = on.here().spawn_fn(|| {
+        let mut connection = open_connection();
+        let key = "whoever asks";
+        let code = |error: redis::RedisError| error.code().map(str::to_owned);
+        assert_eq!(code(connection.get::<_, ()>(key).unwrap_err()).as_deref(), Some("NOAUTH"));
+        let enter = |word: &str, connection: &mut Connection<TcpStream>| {
+            redis::cmd("AUTH").arg(word).exec(connection)
+        };
+        assert_eq!(code(enter("please", &mut connection).unwrap_err()).as_deref(), Some("WRONGPASS"));
+        // What is refused is an answer: the connection goes on.
+        assert!(connection.is_open());
+        enter("open sesame", &mut connection).unwrap();
+        connection.set::<_, _, ()>(key, 7).unwrap();
+        assert_eq!(connection.get::<_, u32>(key).unwrap(), 7);
+    });
+    let outcome = stranger.wait();
+    secret("", &mut administrator);
+    outcome.unwrap();
+}
+
+fn redis_has_several_databases(on: &Systems) {
+    let key = format!("{:?} has several", on.kind());
+    let task = on.here().spawn_fn(move || {
+        let select = |number: u8, connection: &mut Connection<TcpStream>| {
+            redis::cmd("SELECT").arg(number).exec(connection).unwrap();
+        };
+        let (mut elsewhere, mut here) = (open_connection(), open_connection());
+        select(1, &mut elsewhere);
+        elsewhere.set::<_, _, ()>(&key, 1).unwrap();
+        assert_eq!(here.get::<_, Option<u32>>(&key).unwrap(), None);
+        select(1, &mut here);
+        assert_eq!(here.get::<_, Option<u32>>(&key).unwrap(), Some(1));
+    });
+    task.wait().unwrap();
 }

@@ -12,7 +12,8 @@ use tracing::{Event, Instrument, Subscriber, info, info_span};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
-use twoply::actor::{self, Actor, Process};
+use twoply::actor::supervisor::{ChildSpec, Mailbox, Supervisor};
+use twoply::actor::{self, Actor, Pool, Process, Routing};
 use twoply::promise::Resolver;
 use twoply::runtime::Hooks;
 use twoply::time::sleep;
@@ -31,6 +32,7 @@ laws! {
         an_actor_handles_messages_in_spans_of_their_own,
         methods_of_the_attribute_run_in_spans_of_their_own,
         a_closure_follows_from_the_span_of_its_sender,
+        a_span_goes_with_its_message_through_pools_and_supervisors,
         a_span_ends_with_its_task,
         what_is_cancelled_unwinds_in_its_spans,
         records_of_log_say_whose_they_are,
@@ -325,6 +327,12 @@ impl Actor for Crier {
     type Error = String;
 
     async fn handle(&mut self, cry: Traced<Cry>, _: &mut actor::Context<Crier>) -> Result<(), String> {
+        self.hear(cry).await
+    }
+}
+
+impl Crier {
+    async fn hear(&self, cry: Traced<Cry>) -> Result<(), String> {
         cry.handle(async |cry| {
             sleep(Duration::from_micros(20)).await;
             match cry {
@@ -408,6 +416,58 @@ fn a_closure_follows_from_the_span_of_its_sender(on: &Systems) {
     assert_eq!(answer.wait().unwrap(), 5);
     assert_handled(&told);
     assert_handled(&asked);
+}
+
+/// Asserts that the event was in a message of a process with this name, which follows from the span of the
+/// request.
+fn assert_handled_by(name: &str, mark: &str) {
+    assert_handled(mark);
+    let (_, fields) = &Recorder::get().event(mark).scope[1];
+    assert_eq!(fields["name"], name, "{mark}");
+}
+
+fn a_span_goes_with_its_message_through_pools_and_supervisors(on: &Systems) {
+    let (runtime, request) = (runtime(on), || info_span!("request"));
+    let backend = runtime.spawner().backend();
+    let ask = |text: &str| {
+        let text = text.to_owned();
+        move |answer| Traced::new(Cry::AndAnswer(text, answer))
+    };
+    // A member is chosen for the message, or it waits for the first one that is idle.
+    for routing in [Routing::round_robin(), Routing::first_idle(10)] {
+        let criers = Pool::builder().size(3).routing(routing).on(backend);
+        let criers = criers.settings(|builder| builder.name("member")).start(|| Crier).wait().unwrap();
+        for mark in [(); 5].map(|()| mark(on)) {
+            request().in_scope(|| criers.ask(ask(&mark)).wait().unwrap());
+            assert_handled_by("member", &mark);
+        }
+        criers.stop().wait();
+    }
+
+    // A child that fails at its first message. What comes behind that is handled by its successor.
+    let lives = AtomicU32::new(0);
+    let child = ChildSpec::process("child", move |mut me: Process<Traced<Cry>>| {
+        let life = lives.fetch_add(1, Ordering::Relaxed);
+        async move {
+            while let Some(cry) = me.receive().await.message() {
+                if life == 0 {
+                    return Err("the first one fails".to_owned());
+                }
+                Crier.hear(cry).await?;
+            }
+            Ok(())
+        }
+    });
+    let child = child.mailbox(Mailbox::Keep).settings(|builder| builder.name("child")).on(backend);
+    let crier = child.reference();
+    let supervisor = Supervisor::one_for_one().child(child).on(backend).start().wait().unwrap();
+    request().in_scope(|| crier.send(Cry::Aloud(mark(on)).into()).wait().unwrap());
+    for mark in [(); 3].map(|()| mark(on)) {
+        request().in_scope(|| crier.ask(ask(&mark)).wait().unwrap());
+        assert_handled_by("child", &mark);
+    }
+    supervisor.stop().wait();
+    runtime.shutdown(SOON).unwrap();
 }
 
 fn a_span_ends_with_its_task(on: &Systems) {

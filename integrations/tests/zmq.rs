@@ -1,10 +1,13 @@
 //! Sockets of ZeroMQ wait without holding anybody up: push and pull, publish and subscribe, request and
 //! reply, each end a task, on one worker if need be.
 
+use std::mem::ManuallyDrop;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use twoply::channel::{self, Sender};
 use twoply::future::{join_all, yield_now};
 use twoply::time::timeout;
 use twoply::zmq::Socket;
@@ -20,6 +23,7 @@ laws! {
         requests_are_replied_to,
         messages_of_several_parts_come_whole,
         what_is_dropped_has_taken_nothing,
+        the_end_of_a_context_ends_what_waits,
     }
 }
 
@@ -266,4 +270,41 @@ fn what_is_dropped_has_taken_nothing(on: &Systems) {
     });
     pulling.wait().unwrap();
     drop(pushing.wait().unwrap());
+}
+
+/// Waits for `future`, and tells `waits` when that has begun.
+async fn once_it_waits<F: Future>(future: F, waits: Sender<()>) -> F::Output {
+    let mut future = pin!(future);
+    assert!(futures::poll!(future.as_mut()).is_pending());
+    waits.send(()).await.unwrap();
+    future.await
+}
+
+fn the_end_of_a_context_ends_what_waits(on: &Systems) {
+    let context = Context::new();
+    // Nobody is at the other end of any: the first one waits for a message, the second for a peer.
+    let [mut pull, mut push, mut late] = [zmq::PULL, zmq::PUSH, zmq::PULL].map(|kind| socket(&context, kind));
+    bind(&pull);
+    bind(&push);
+    let (waits, waiting) = channel::unbounded();
+    let also_waits = waits.clone();
+    let receiving = on.here().spawn(async move {
+        let first = once_it_waits(pull.recv(), waits).await.map(drop);
+        (first, pull.recv_multipart().await.map(drop), pull.send("more").await)
+    });
+    let sending = on.here().spawn_fn(move || once_it_waits(push.send("word"), also_waits).wait());
+    (0..2).for_each(|_| waiting.recv().wait().unwrap());
+    // This returns when all sockets of the context are closed. The last clone of a context ends it again, and
+    // looks for that at what is gone by then: so one is kept.
+    let end = std::thread::spawn(move || {
+        let mut context = ManuallyDrop::new(context);
+        context.destroy()
+    });
+    let gone = Err(zmq::Error::ETERM);
+    assert_eq!(receiving.wait().unwrap(), (gone, gone, gone));
+    assert_eq!(sending.wait().unwrap(), gone);
+    // Whoever comes later hears of it, too, and takes no such socket again.
+    assert_eq!(late.recv().wait().map(drop), gone);
+    assert_eq!(Socket::new(late.into_inner()).err(), Some(zmq::Error::ETERM));
+    end.join().unwrap().unwrap();
 }
