@@ -75,6 +75,6 @@ pub use options::OpenOptions;
 pub use paths::{
     canonicalize, copy, create_dir, create_dir_all, exists, hard_link, metadata, read, read_link,
     read_to_string, remove_dir, remove_dir_all, remove_file, rename, set_permissions, symlink,
-    symlink_metadata, write,
+    symlink_metadata, write, write_synced,
 };
 pub use replace::replace;

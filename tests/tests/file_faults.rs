@@ -388,6 +388,14 @@ fn whole_files_are_moved_in_parts(on: &Systems) {
         let error = device.begun(fs::write(&path, &text)).await.unwrap_err();
         assert_eq!(told(&error), ("write", Some(path.clone()), Some(libc::ENOSPC)));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text[..21], "what there was room for");
+        // What is synced is written before, and is told of as one operation.
+        device.begun(fs::write_synced(&path, &text)).await.unwrap();
+        assert_eq!((std::fs::read_to_string(&path).unwrap(), device.count("sync")), (text.clone(), 1));
+        for (operation, errno) in [("open", libc::EIO), ("write", libc::ENOSPC), ("sync", libc::EIO)] {
+            device.fail(operation, errno);
+            let error = device.begun(fs::write_synced(&path, &text)).await.unwrap_err();
+            assert_eq!(told(&error), ("write and sync", Some(path.clone()), Some(errno)));
+        }
         std::fs::write(&path, [0xff]).unwrap();
         let error = device.begun(fs::read_to_string(&path)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData);

@@ -8,6 +8,7 @@
 //!
 //! What differs: tokio has no read at a position, so it seeks and reads, each on another thread. compio is a
 //! runtime over io_uring, each on the thread that waits for it; its buffers are handed over and come back.
+//! `twoply-green-whole` writes and syncs a small file by one call, as a program may that has all bytes.
 
 use std::fs;
 use std::num::NonZeroU64;
@@ -93,6 +94,7 @@ pub(crate) const CASES: &[Case] = &[
             ("tokio-multi", |ctx| tokio_small(ctx, Place::Device)),
             ("twoply-native", |ctx| twoply_small(ctx, Place::Device)),
             ("twoply-green", |ctx| twoply_small(ctx, Place::Device)),
+            ("twoply-green-whole", |ctx| twoply_small_whole(ctx, Place::Device)),
             ("twoply-fibers", |ctx| twoply_small(ctx, Place::Device)),
         ],
     ),
@@ -105,6 +107,7 @@ pub(crate) const CASES: &[Case] = &[
             ("tokio-multi", |ctx| tokio_small(ctx, Place::Memory)),
             ("twoply-native", |ctx| twoply_small(ctx, Place::Memory)),
             ("twoply-green", |ctx| twoply_small(ctx, Place::Memory)),
+            ("twoply-green-whole", |ctx| twoply_small_whole(ctx, Place::Memory)),
             ("twoply-fibers", |ctx| twoply_small(ctx, Place::Memory)),
         ],
     ),
@@ -400,6 +403,21 @@ fn twoply_small(ctx: &Context, place: Place) -> Result<Sample> {
                 let file = twoply::fs::File::create(small(&path, number)).await?;
                 file.write_all(&[7; SMALL]).await?;
                 file.sync_all().await?;
+            }
+            anyhow::Ok(())
+        })?
+    })
+}
+
+/// Each file by one operation, instead of three.
+fn twoply_small_whole(ctx: &Context, place: Place) -> Result<Sample> {
+    let dir = Dir::new(place)?;
+    let runtime = runtimes::twoply(ctx)?;
+    ctx.time(1, |ops| {
+        let path = dir.0.clone();
+        runtime.run(async move {
+            for number in 0..ops {
+                twoply::fs::write_synced(small(&path, number), [7; SMALL]).await?;
             }
             anyhow::Ok(())
         })?

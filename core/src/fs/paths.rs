@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::error::{of_path, of_paths};
 use super::sys;
 use crate::kernel::blocking::call;
-use crate::kernel::files::{FileCall, Gate, OpenFile, gate};
+use crate::kernel::files::{FileCall, Gate, OpenFile, gate, sync};
 
 /// Makes `make` with the path, where it may block: a function that asks about each of its calls.
 pub(super) async fn in_steps<T: Send + 'static>(
@@ -114,11 +114,44 @@ pub async fn read_to_string(path: impl AsRef<Path> + Send) -> io::Result<String>
 /// ```
 pub async fn write(path: impl AsRef<Path> + Send, bytes: impl AsRef<[u8]> + Send) -> io::Result<()> {
     let bytes = bytes.as_ref().to_vec();
-    let write = move |path: &Path, gate: &Gate| {
-        let file = OpenFile::open(OpenOptions::new().write(true).create(true).truncate(true), path, gate)?;
-        sys::write_all(&file, &bytes)
-    };
-    in_steps("write", path.as_ref(), write).await
+    in_steps("write", path.as_ref(), move |path, gate| write_now(path, &bytes, gate).map(drop)).await
+}
+
+/// Writes a whole file, as [`write`](write()) does, and has the system write all of it to the device.
+///
+/// It is one operation. A [`File`](super::File) that is created, written and
+/// [synced](super::File::sync_all) takes three, each of which may wait for a thread. As there, the name of a
+/// file that is new is on the device when its directory is synced, too; [`replace`](super::replace()) does
+/// that.
+///
+/// Dropping the future when the file is being written does not stop that.
+///
+/// # Errors
+/// The system's, with operation and path; some of it may have been written then.
+///
+/// # Examples
+/// ```
+/// use twoply::{Wait, fs};
+///
+/// # let dir = std::env::temp_dir().join(format!("twoply-doc-write-synced-{}", std::process::id()));
+/// # fs::create_dir_all(&dir).wait()?;
+/// let path = dir.join("journal");
+/// fs::write_synced(&path, "an entry").wait()?;
+/// assert_eq!(fs::read(&path).wait()?, b"an entry");
+/// # fs::remove_dir_all(&dir).wait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub async fn write_synced(path: impl AsRef<Path> + Send, bytes: impl AsRef<[u8]> + Send) -> io::Result<()> {
+    let bytes = bytes.as_ref().to_vec();
+    let write = move |path: &Path, gate: &Gate| sync(&write_now(path, &bytes, gate)?, false);
+    in_steps("write and sync", path.as_ref(), write).await
+}
+
+/// Creates the file, or empties it, and writes `bytes` to it.
+fn write_now(path: &Path, bytes: &[u8], gate: &Gate) -> io::Result<OpenFile> {
+    let file = OpenFile::open(OpenOptions::new().write(true).create(true).truncate(true), path, gate)?;
+    sys::write_all(&file, bytes)?;
+    Ok(file)
 }
 
 /// Copies the content and the permissions of a file, and returns the number of bytes.
