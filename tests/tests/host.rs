@@ -3,7 +3,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream as StdStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -14,6 +14,8 @@ use twoply_core::future::yield_now;
 use twoply_core::net::TcpListener;
 use twoply_core::{Wait, channel, time};
 use twoply_green::{Green, Host};
+use twoply_native::Native;
+use twoply_tests::{eventually, watch};
 
 /// Long enough for anything here, on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -130,6 +132,55 @@ fn a_task_that_blocks_keeps_the_hosts_thread_and_others_have_the_worker_meanwhil
     outside.join().expect("joined");
     drop(host);
     green.shutdown(PATIENCE).expect("ended");
+}
+
+#[test]
+fn native_tasks_talk_to_a_stack_that_blocks_while_the_scheduler_moves() {
+    watch("a host and native tasks", talk_across_moves);
+}
+
+fn talk_across_moves() {
+    let (native, green) = (Native::new(), one_worker());
+    let (ask, asked) = channel::bounded::<usize>(1);
+    let (answer, answered) = channel::bounded(1);
+    let echo = green.spawner().spawn_fn(move || {
+        let mut count = 0;
+        while let Ok(number) = asked.recv().wait() {
+            answer.send(number).wait().expect("somebody has asked");
+            count += 1;
+        }
+        count
+    });
+    let (rounds, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let asking = native.spawner().spawn({
+        let (rounds, stop) = (Arc::clone(&rounds), Arc::clone(&stop));
+        async move {
+            for number in 0.. {
+                if stop.load(Ordering::SeqCst) {
+                    return number;
+                }
+                ask.send(number).await.expect("it is there");
+                assert_eq!(answered.recv().await, Ok(number), "each answer comes once and in order");
+                rounds.store(number, Ordering::SeqCst);
+            }
+            unreachable!("it is told to stop")
+        }
+    });
+    // A stack that begins inside of a host keeps its thread.
+    eventually("the stack has begun", || rounds.load(Ordering::SeqCst) > 0);
+    let goes_on = |seen: usize| rounds.load(Ordering::SeqCst) >= seen + 20;
+    for _ in 0..5 {
+        let mut host = green.host().expect("taken over");
+        let seen = rounds.load(Ordering::SeqCst);
+        host_loop(&mut host, || goes_on(seen)).expect("hosted");
+        drop(host);
+        let seen = rounds.load(Ordering::SeqCst);
+        eventually("they go on when it is given back", || goes_on(seen));
+    }
+    stop.store(true, Ordering::SeqCst);
+    assert_eq!(asking.wait().expect("ended"), echo.wait().expect("ended"));
+    green.shutdown(PATIENCE).expect("ended");
+    native.shutdown(PATIENCE).expect("ended");
 }
 
 #[test]

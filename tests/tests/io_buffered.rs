@@ -31,6 +31,7 @@ laws! {
     }
     and_mixed {
         a_buffered_conversation_goes_both_ways,
+        reads_up_to_a_delimiter_have_a_limit_and_a_close_drains,
     }
 }
 
@@ -415,4 +416,41 @@ fn a_buffered_conversation_goes_both_ways(on: &Systems) {
     });
     client.wait().unwrap();
     server.wait().unwrap();
+}
+
+fn reads_up_to_a_delimiter_have_a_limit_and_a_close_drains(on: &Systems) {
+    let long = "x".repeat(50);
+    let (ours, theirs) = duplex(32);
+    let text = format!("short\n{long}\nthe end");
+    let writer = on.there().spawn(async move {
+        // All of it is accepted at once, and most of it is written by the close.
+        let mut writer = BufWriter::with_capacity(100, &theirs);
+        writer.write_all(text.as_bytes()).await.unwrap();
+        assert_eq!(writer.buffer().len(), text.len());
+        writer.close().await.unwrap();
+        // The other direction goes on.
+        let mut answer = Vec::new();
+        let mut reader = BufReader::with_capacity(4, &theirs);
+        assert_eq!(reader.read_until(b';', &mut answer).await.unwrap(), 5);
+        answer
+    });
+    let reader = on.here().spawn_fn(move || {
+        let (mut reader, mut line) = (BufReader::with_capacity(16, &ours), String::new());
+        reader.set_limit(20);
+        assert_eq!(reader.read_line(&mut line).wait().unwrap(), 6);
+        let mut bytes = Vec::new();
+        assert_eq!(limit_of(reader.read_until(b'\n', &mut bytes).wait()), 20);
+        assert_eq!(limit_of(reader.read_line(&mut line).wait()), 20);
+        // Nothing has been lost by that.
+        reader.set_limit(51);
+        assert_eq!(reader.read_until(b'\n', &mut bytes).wait().unwrap(), 51);
+        assert_eq!(reader.read_line(&mut line).wait().unwrap(), 7);
+        assert_eq!(reader.read_line(&mut line).wait().unwrap(), 0);
+        assert_eq!((line.as_str(), bytes), ("short\nthe end", format!("{long}\n").into_bytes()));
+        let mut writer = BufWriter::new(&ours);
+        writer.write_all(b"done;").wait().unwrap();
+        writer.close().wait().unwrap();
+    });
+    reader.wait().unwrap();
+    assert_eq!(writer.wait().unwrap(), b"done;");
 }
