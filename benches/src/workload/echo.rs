@@ -69,7 +69,16 @@ pub(crate) const CASES: &[Case] = &[
             ("twoply-native", unix_twoply_straight),
         ],
     ),
-    timed("udp-echo", &[("workers", 1)], &[("tokio-multi", udp_tokio), ("twoply-green", udp_twoply)]),
+    timed(
+        "udp-echo",
+        &[("workers", 1)],
+        &[
+            ("tokio-current", udp_tokio),
+            ("tokio-multi", udp_tokio),
+            ("twoply-green", udp_twoply),
+            ("twoply-local", udp_twoply_local),
+        ],
+    ),
     timed(
         "udp-echo",
         &[("workers", 2)],
@@ -371,7 +380,15 @@ fn udp_tokio(ctx: &Context) -> Result<Sample> {
 }
 
 fn udp_twoply(ctx: &Context) -> Result<Sample> {
-    let runtime = runtimes::twoply(ctx)?;
+    udp_ours(ctx, &runtimes::twoply(ctx)?)
+}
+
+/// In a process of one thread, in which a system call costs less.
+fn udp_twoply_local(ctx: &Context) -> Result<Sample> {
+    udp_ours(ctx, &runtimes::local()?)
+}
+
+fn udp_ours(ctx: &Context, runtime: &impl runtimes::Tasks) -> Result<Sample> {
     ctx.time(1, |ops| {
         let (client, server) = sockets()?;
         let (client, server) = (twoply::net::UdpSocket::from(client), twoply::net::UdpSocket::from(server));
