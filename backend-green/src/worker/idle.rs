@@ -12,11 +12,16 @@
 //! and then to find out whether that pays again. The race is the same without a search: a worker that may not
 //! search, because enough others do, goes to sleep in this way, too. One that has been picked to search does
 //! so, and so does one that sees work in a queue.
+//!
+//! # Whose events it looks for
+//! Its own. A worker that has no descriptors itself, as when one task has opened all connections of a pool,
+//! looks for those of another that is busy instead ([`SEVERAL`]), and has its share of them. Otherwise it
+//! would live on what it steals, after a system call for nothing each time.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::FAIR;
+use super::{FAIR, turn_for};
 use crate::core::{Core, Work};
 use crate::counts::Counts;
 use crate::fiber::TRIM_BATCH;
@@ -30,6 +35,10 @@ const SPIN_TIME: Duration = Duration::from_micros(50);
 /// switch to another thread and back. In a longer one such a thread has run. That may have made the work that
 /// this worker waits for, so there is one more look; then the worker leaves the processor to it.
 const ROUND_TIME: Duration = Duration::from_micros(5);
+
+/// The number of descriptors of one worker from which on another that has none looks for their events, too.
+/// With fewer there is next to nothing to share: events would only change processors.
+const SEVERAL: usize = 3;
 
 /// The number of searches for nothing in a row after which a worker leaves most of them out.
 const PATIENCE: u32 = 2;
@@ -149,8 +158,13 @@ impl Core {
         let start = Instant::now();
         let mut round_began = start;
         self.check_peer(shared, remote, start);
+        let shares = self.shares_events(shared, remote);
         for round in 0..=rounds {
-            self.turn(remote, Some(Duration::ZERO));
+            match shares {
+                // A worker that sleeps there, or turns it now, is left alone.
+                Some(other) => self.while_turning(|| turn_for(other)),
+                None => self.turn(remote, Some(Duration::ZERO)),
+            }
             let work = self
                 .local_work(shared, remote, 0)
                 .or_else(|| self.injected(shared))
@@ -181,6 +195,20 @@ impl Core {
         self.fruitless.set(self.fruitless.get().wrapping_add(1));
         self.rounds.set((rounds / 2).max(shared.spin_rounds.min(8)));
         None
+    }
+
+    /// Returns another worker whose events this one looks for, because it waits for none of its own; `None`
+    /// where it does, or the other one has few. It looks at one only, at random: that costs little, and the
+    /// next search is soon. What comes to its own reactor meanwhile is seen to before it sleeps.
+    fn shares_events<'a>(&self, shared: &'a Shared, own: &Remote) -> Option<&'a Remote> {
+        let descriptors = |remote: &Remote| remote.reactor.metrics().registered;
+        let workers = shared.workers.len();
+        if workers == 1 || descriptors(own) > 0 || own.reactor.next_deadline().is_some() {
+            return None;
+        }
+        let step = 1 + self.next_random() as usize % (workers - 1);
+        let other = &shared.workers[(self.index + step) % workers];
+        (descriptors(other) >= SEVERAL).then_some(other)
     }
 
     /// Sleeps in the reactor until there is an event, a deadline or a notification; at once when there is
