@@ -1,9 +1,11 @@
 //! Every future of the library that can be made to wait, for laws that hold for all of them.
 
 mod bytes;
+mod cells;
 mod files;
 mod locks;
 mod ports;
+mod requests;
 mod services;
 mod streams;
 
@@ -97,6 +99,7 @@ pub fn all_waits(on: &Systems) -> Vec<Waits> {
     let mut all = channels();
     all.extend(reservations());
     all.extend(locks::locks());
+    all.extend(cells::cells(on));
     all.extend(streams::streams());
     all.extend(signals());
     all.extend(promises());
@@ -104,6 +107,7 @@ pub fn all_waits(on: &Systems) -> Vec<Waits> {
     all.extend(tasks(on));
     all.extend(processes(on));
     all.extend(crowds(on));
+    all.extend(requests::requests(on));
     all.extend(services::services(on));
     all.extend(times());
     all.extend(sockets());
