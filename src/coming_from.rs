@@ -11,7 +11,9 @@
 //! | `Runtime::block_on` | [`run`](crate::run), or [`Runtime`](crate::Runtime) and `.wait()` |
 //! | `shutdown_timeout`, `shutdown_background` | [`Runtime::shutdown`](crate::Runtime::shutdown), dropping the runtime; [`shutdown`](crate::shutdown) for those of the process |
 //! | `tokio::spawn` | [`spawn`](crate::spawn); dropping the handle detaches, in both |
+//! | `Handle::current`, `Handle::spawn` | [`Spawner::current`](crate::Spawner::current), [`Runtime::spawner`](crate::Runtime::spawner) |
 //! | `JoinHandle::abort` | [`Task::cancel`](crate::Task::cancel) |
+//! | `is_finished`, `AbortHandle` | [`Task::is_finished`](crate::Task::is_finished), [`TaskRef`](crate::task::TaskRef) |
 //! | `spawn_blocking` | [`spawn_fn`](crate::spawn_fn) for a task of straight-line code, [`offload`](crate::offload()) for a call in the middle of a function |
 //! | `max_blocking_threads`, `blocking_queue_depth` | [`offload_limits`](crate::runtime::Builder::offload_limits), [`PoolMetrics`](crate::runtime::PoolMetrics) |
 //! | `block_in_place` | nothing: code that waits by `.wait()` holds no worker up |
@@ -24,12 +26,19 @@
 //! | `JoinSet` | [`TaskGroup`](crate::task::TaskGroup); [`scope`](crate::task::scope()) for tasks that borrow |
 //! | `mpsc`, `oneshot`, `broadcast`, `watch` | [`channel::bounded`](crate::channel::bounded) and [`unbounded`](crate::channel::unbounded) with many receivers, [`oneshot`](crate::channel::oneshot()), [`broadcast`](crate::channel::broadcast()), [`watch`](crate::channel::watch()) |
 //! | `Sender::reserve`, `Receiver::recv_many` | [`Sender::reserve`](crate::channel::Sender::reserve), [`Receiver::recv_many`](crate::channel::Receiver::recv_many) |
+//! | `blocking_send`, `blocking_recv` | `send` and `recv`, finished by `.wait()` |
+//! | `send_timeout` | [`Sending::timeout`](crate::channel::Sending::timeout), which hands the message back; any other operation has [`time::timeout`](crate::time::timeout()) |
+//! | `WeakSender` | [`WeakSender`](crate::channel::WeakSender), of [`bounded`](crate::channel::bounded) and the other queues; none for broadcast and watch |
 //! | `sync::Mutex`, `RwLock`, `Semaphore`, `Notify`, `Barrier`, `OnceCell` | the same names in [`sync`](crate::sync) |
 //! | `CancellationToken` | [`sync::CancellationToken`](crate::sync::CancellationToken) |
 //! | `select!` | [`select!`](crate::select!); [`race`](crate::future::race) and [`select_all`](crate::future::select_all()) without a macro |
 //! | `join!`, `join_all` | [`join`](crate::future::join()), [`join_all`](crate::future::join_all()) |
+//! | `try_join!` | none: [`join`](crate::future::join()) waits for all of them; a [`TaskGroup`](crate::task::TaskGroup) that is dropped by a `?` after [`join_next`](crate::task::TaskGroup::join_next) cancels the rest |
 //! | `timeout`, `sleep`, `interval` | the same names in [`time`](crate::time); [`MissedTicks`](crate::time::MissedTicks) |
 //! | `StreamExt::buffered`, `merge`, `throttle` | the methods of [`Stream`](crate::stream::Stream) |
+//! | `StreamMap` | [`SelectAll`](crate::future::SelectAll) over a set that changes, whose keys say who was ready |
+//! | `DelayQueue` | none: a timer for each item, by [`send_after`](crate::actor::ProcessRef::send_after) with a [`TimerRef`](crate::actor::TimerRef) to cancel it, or by a [`sleep`](crate::time::sleep()) in a [`SelectAll`](crate::future::SelectAll) |
+//! | `time::pause`, `time::advance` | none: the clock is the machine's, unless a simulator stands in for it ([`contract::world`](crate::contract::world)) |
 //! | `io::stdin`, `stdout`, `stderr` | the same names in [`io`](crate::io) |
 //! | `BufReader`, `BufWriter`, `AsyncBufReadExt::lines` | the same names in [`io`](crate::io), over futures-io's traits; a line has a limit, and `lines` is a [`Stream`](crate::stream::Stream) |
 //! | `read_exact`, `write_all`, `read_to_end`, `take`, `chain` | functions of [`io`](crate::io), which go on where they were given up |
@@ -55,6 +64,7 @@
 //! | `linemux` | [`port::tail`](crate::port::tail()) |
 //! | `UCred` | [`net::Credentials`](crate::net::Credentials) |
 //! | `task::yield_now` | [`future::yield_now`](crate::future::yield_now()) |
+//! | `unconstrained`, the module `coop` | none: the budget is each task's, and delays an answer by one turn at most ([`contract::coop`](crate::contract::coop)) |
 //!
 //! # From Go
 //!
@@ -69,12 +79,19 @@
 //! | `sync.WaitGroup`, `errgroup` | [`TaskGroup`](crate::task::TaskGroup), [`scope`](crate::task::scope()) |
 //! | `context.WithCancel`, `WithTimeout` | [`CancellationToken`](crate::sync::CancellationToken), [`time::timeout`](crate::time::timeout()) |
 //! | `sync.Once`, `sync.Cond` | [`OnceCell`](crate::sync::OnceCell), [`Condvar`](crate::sync::Condvar) |
+//! | `sync.Mutex`, `sync.RWMutex`, `semaphore.Weighted` | [`Mutex`](crate::sync::Mutex), [`RwLock`](crate::sync::RwLock), [`Semaphore`](crate::sync::Semaphore); atomics are those of std |
+//! | `sync.Map`, `sync.Pool` | none: a map behind a lock, or a crate for concurrent maps, which all work here |
+//! | `time.After`, `time.NewTicker` | [`sleep`](crate::time::sleep()), [`interval`](crate::time::interval()), which are arms of a `select!` as they are |
+//! | `time.AfterFunc` | [`spawn`](crate::spawn) of a future that sleeps first; `Stop` is [`Task::cancel`](crate::Task::cancel) |
+//! | `panic`, `recover` | a panic ends its task alone, and whoever waits for that gets [`Failure::Panicked`](crate::Failure::Panicked) |
 //! | `bufio.Reader`, `bufio.Scanner`, `io.Copy`, `net.Pipe` | [`io::BufReader`](crate::io::BufReader), [`io::copy`](crate::io::copy()), [`io::duplex`](crate::io::duplex()) |
 //! | `os.File`, `ReadAt`, `os.WriteFile` | [`fs::File`](crate::fs::File), [`read_at`](crate::fs::File::read_at), [`fs::write`](crate::fs::write()) |
 //! | `exec.Command` | [`process::Command`](crate::process::Command) |
 //! | `signal.Notify` | [`signal::Signals`](crate::signal::Signals) |
 //! | `net.Dialer`, `net.Resolver` | [`net::TcpSocket`](crate::net::TcpSocket), [`net::set_resolver`](crate::net::set_resolver()) |
 //! | `runtime.Gosched` | [`future::yield_now`](crate::future::yield_now()) |
+//! | `runtime.NumGoroutine` | [`Runtime::metrics`](crate::Runtime::metrics), by kind; [`dump`](crate::dump) lists them |
+//! | `GOMAXPROCS` | [`workers`](crate::runtime::Builder::workers); on native the threads are the operating system's to schedule |
 //! | "all goroutines are asleep" | [`Failure::Deadlock`](crate::Failure::Deadlock), which names the tasks of the circle while others go on |
 //! | `GODEBUG=schedtrace` | [`green_backend::Metrics`](crate::green_backend::Metrics), whose text form tells of each worker |
 //! | the dump on `SIGQUIT` | [`dump_on_signal`](crate::dump_on_signal), [`dump`](crate::dump) |
@@ -90,6 +107,9 @@
 //! | `link`, `monitor`, `process_flag(trap_exit, true)` | the methods of [`Process`](crate::actor::Process) |
 //! | `exit(Reason)`, `{shutdown, Term}` | [`ExitReason`](crate::actor::ExitReason), [`ExitReason::shutdown_with`](crate::actor::ExitReason::shutdown_with) |
 //! | `gen_server` | [`Actor`](crate::actor::Actor); `call` is [`ask`](crate::actor::ProcessRef::ask), `{continue, _}` is [`Context::continue_with`](crate::actor::Context::continue_with) |
+//! | `GenServer.call` with a timeout, `GenServer.cast`, `handle_info` | [`time::timeout`](crate::time::timeout()) around [`ask`](crate::actor::ProcessRef::ask), [`send`](crate::actor::ProcessRef::send), an [attached](crate::actor::Context::attach) source |
+//! | `gen_event` | [`Topic`](crate::actor::Topic), to which each handler subscribes as a process of its own |
+//! | `hibernate` | none: a process that waits by `.await` is its future, without a stack or a heap to shrink |
 //! | `gen_statem` | [`StateMachine`](crate::actor::StateMachine) |
 //! | `supervisor`, `DynamicSupervisor` | [`supervisor`](crate::actor::supervisor) |
 //! | `Task.Supervisor`, `PartitionSupervisor` | [`ChildSpec::task_once`](crate::actor::supervisor::ChildSpec::task_once), [`Supervisor::partitioned`](crate::actor::supervisor::Supervisor::partitioned) |
@@ -121,6 +141,10 @@
 //! | `pg:start_link`, `pg:join`, `pg:get_members` on several nodes | `Node::pg`, `Pg::share` of a [`Group`](crate::actor::Group), `Pg::members` |
 //! | `erlang:monitor_node`, `net_kernel:monitor_nodes` | `Node::monitor_node`, `Node::events` |
 //! | `Task.async_stream` | [`Stream::buffered`](crate::stream::Stream::buffered) |
+//! | `Task.async`, `Task.await`, `Task.yield` | [`spawn`](crate::spawn), the [`Task`](crate::Task) itself, [`time::timeout`](crate::time::timeout()) around `&mut` of it; unlike there, a failure is a value and ends nobody |
+//! | `Task.await_many`, `Task.yield_many` | [`join_all`](crate::future::join_all()), [`TaskGroup::join_next`](crate::task::TaskGroup::join_next) |
+//! | `GenStage`, `Flow` | bounded channels and the methods of [`Stream`](crate::stream::Stream), where a full one holds its producer up |
+//! | `ets`, `persistent_term` | none: values are shared by `Arc`, a table is a map behind a [`RwLock`](crate::sync::RwLock) |
 //! | `Agent` | [`Active`](crate::actor::Active), [`Active::supervised`](crate::actor::Active::supervised) |
 //!
 //! # From kameo, ractor, actix and Akka
@@ -135,6 +159,16 @@
 //! | `on_stop`, `post_stop`, `stopped` | [`Actor::stopped`](crate::actor::Actor::stopped) |
 //! | `stop_gracefully`, `drain` | [`stop_gracefully`](crate::actor::ProcessRef::stop_gracefully), [`drain`](crate::actor::ProcessRef::drain) |
 //! | `WeakActorRef` | [`WeakRef`](crate::actor::WeakRef) |
+//! | `Recipient<M>` | [`ProcessRef<M>`](crate::actor::ProcessRef), which knows the type of the messages and not that of the actor |
+//! | Akka's `PoisonPill`, `Kill` | [`stop_gracefully`](crate::actor::ProcessRef::stop_gracefully), [`exit`](crate::actor::ProcessRef::exit) with [`ExitReason::Kill`](crate::actor::ExitReason::Kill) |
+//! | Akka's `watch` (DeathWatch), `Terminated` | [`Process::monitor`](crate::actor::Process::monitor), [`Down`](crate::actor::Down) |
+//! | Akka's `stash`, `become` | [`StateMachine`](crate::actor::StateMachine) with [`Transition::postpone`](crate::actor::Transition::postpone); in a plain process [`receive_match`](crate::actor::Process::receive_match) |
+//! | Akka's `Receptionist`, `ServiceKey` | [`Directory`](crate::actor::Directory), [`Groups`](crate::actor::Groups) |
+//! | Akka's `EventStream`, `PubSub` | [`Topic`](crate::actor::Topic) |
+//! | Akka's `Router` | [`Pool`](crate::actor::Pool) with a [`Routing`](crate::actor::Routing) |
 //! | Akka's `BackoffSupervisor`, `maxNrOfRetries` | [`ChildSpec::backoff`](crate::actor::supervisor::ChildSpec::backoff), [`ChildSpec::restart_limit`](crate::actor::supervisor::ChildSpec::restart_limit) |
 //! | `ActorPool`, factories | [`Pool`](crate::actor::Pool) |
 //! | `add_stream` | [`Context::attach`](crate::actor::Context::attach) |
+//! | actix's `run_later`, `run_interval` | [`send_after`](crate::actor::ProcessRef::send_after), [`send_interval`](crate::actor::ProcessRef::send_interval), each with a message to oneself |
+//! | actix's `SyncArbiter` | a [`Pool`](crate::actor::Pool) [on](crate::actor::PoolBuilder::on) the native backend, whose members may block |
+//! | actix's `Arbiter` | [`spawn_pinned`](crate::spawn_pinned), or a [`LocalRuntime`](crate::runtime::LocalRuntime) of one's own |
