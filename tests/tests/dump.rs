@@ -196,6 +196,22 @@ fn who_owes_is_named(on: &Systems) {
         let found = once_waiting(on, asked.id());
         found.waits[0].owner().is_some_and(|owner| owner.name() == Some("oracle"))
     });
+    // So is the task that has a lock.
+    let mutex = Arc::new(Mutex::new(0));
+    let lock = Arc::clone(&mutex);
+    let holder = on.here().spawn(async move {
+        let _guard = lock.lock().await;
+        pending::<()>().await;
+    });
+    once_waiting(on, holder.id());
+    let (wanting, waits) = waits_of(on, async move { drop(mutex.lock().await) });
+    assert!(
+        matches!(&waits[..], [WaitingFor::Lock { holders, .. }] if holders[..] == [holder.id()]),
+        "{waits:?}"
+    );
+    assert!(waits[0].to_string().ends_with(&format!("task {}", holder.id())), "{}", waits[0]);
+    wanting.cancel();
+    holder.cancel();
     asked.cancel();
     let found = dump(on);
     let found = found.tasks().iter().find(|task| task.task.name() == Some("oracle")).expect("it lives");

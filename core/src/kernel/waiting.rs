@@ -28,7 +28,7 @@ use std::time::Instant;
 use crate::event::reactor::{Direction, IoHandle};
 use crate::kernel::backend::StrandState;
 use crate::kernel::strand::with_state;
-use crate::kernel::task::{Header, TaskRef};
+use crate::kernel::task::{Header, TaskId, TaskRef};
 
 /// A thing that a task waits for.
 ///
@@ -71,6 +71,9 @@ pub enum WaitingFor {
     Lock {
         /// The number of the lock.
         lock: usize,
+        /// The tasks that are known to have it: not those with owned guards, which may be anywhere, nor those
+        /// with permits of a semaphore, which belong to nobody; and of many readers four at most.
+        holders: Vec<TaskId>,
     },
     /// A signal: a notification, an event, the others at a barrier, or the cancellation of a token.
     Signal {
@@ -157,7 +160,7 @@ impl WaitingFor {
             (Message { channel: a }, Message { channel: b })
             | (Room { channel: a }, Room { channel: b })
             | (Change { channel: a }, Change { channel: b })
-            | (Lock { lock: a }, Lock { lock: b })
+            | (Lock { lock: a, .. }, Lock { lock: b, .. })
             | (Signal { signal: a }, Signal { signal: b }) => a == b,
             (Mailbox { process: a }, Mailbox { process: b })
             | (MailboxRoom { process: a }, MailboxRoom { process: b })
@@ -180,7 +183,12 @@ impl fmt::Display for WaitingFor {
             WaitingFor::Message { channel } => write!(f, "a message of channel {channel:#x}"),
             WaitingFor::Room { channel } => write!(f, "room in channel {channel:#x}"),
             WaitingFor::Change { channel } => write!(f, "a change in watch channel {channel:#x}"),
-            WaitingFor::Lock { lock } => write!(f, "lock {lock:#x}"),
+            WaitingFor::Lock { lock, holders } => {
+                write!(f, "lock {lock:#x}")?;
+                holders.iter().enumerate().try_for_each(|(n, holder)| {
+                    write!(f, "{}{holder}", if n == 0 { ", which is with task " } else { ", " })
+                })
+            }
             WaitingFor::Signal { signal } => write!(f, "signal {signal:#x}"),
             WaitingFor::Promise { promise, owner: Some(task) } => {
                 write!(f, "promise {promise:#x}, which {task} owes")

@@ -11,15 +11,20 @@ use crate::kernel::coop;
 use crate::kernel::strand::{with_current, with_state};
 use crate::kernel::task::wait_graph::{HeldLock, LockWait};
 use crate::kernel::task::{Cycle, TaskId};
+use crate::kernel::waiting::{self, WaitingFor};
 
 /// The message of the panic of a future that is polled after it was ready.
 pub(super) const POLLED_AGAIN: &str = "a lock was polled after it was ready";
 
 /// A lock without a value, as one sees it who wants it in a certain way.
 pub(super) trait RawLock: HeldLock {
-    /// True if one that is woken most often has to try again, and may come too late. A thread that waits so
-    /// sleeps at once: if it looked for a while first, it would take a core from whoever has the lock.
-    const IS_TRIED_FOR: bool;
+    /// True if a thread sleeps at once when it has to wait. One that is woken has to try again, and may come
+    /// too late: so a thread that looked for a while would most often look in vain, and take a core from
+    /// whoever has the lock meanwhile.
+    const SLEEPS: bool;
+
+    /// Returns the number by which the lock is told apart.
+    fn number(&self) -> usize;
 
     /// Takes the lock if that can be done at once. For one that has not waited yet.
     fn try_lock(&self) -> bool;
@@ -174,13 +179,16 @@ impl Waiting {
     fn pending<R: RawLock>(&mut self, raw: &R, cx: &mut Context<'_>) -> Poll<Result<(), Cycle>> {
         let wait_key = &self.wait_key;
         let watched = with_state(|state| {
-            if R::IS_TRIED_FOR {
-                state.set_has_looked();
+            if R::SLEEPS {
+                state.set_sleeping(cx.waker());
             }
             self.lock_wait.pending(state, cx.waker(), raw, wait_key)
         });
         match watched {
-            Ok(()) => Poll::Pending,
+            Ok(()) => waiting::note(Poll::Pending, || WaitingFor::Lock {
+                lock: raw.number(),
+                holders: raw.holders().into_iter().flatten().collect(),
+            }),
             Err(cycle) => {
                 raw.stop(&mut self.wait_key);
                 Poll::Ready(Err(cycle))

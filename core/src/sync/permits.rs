@@ -230,7 +230,9 @@ impl Permits {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Closed>> {
         let unit = ready!(coop::proceed(cx));
-        let acquired = ready!(self.poll_queue(wait_key, count, cx.waker(), None));
+        let polled = self.poll_queue(wait_key, count, cx.waker(), None);
+        let permits = || WaitingFor::Lock { lock: address_of(self), holders: Vec::new() };
+        let acquired = ready!(waiting::note(polled, permits));
         unit.spend();
         Poll::Ready(acquired)
     }
@@ -245,14 +247,13 @@ impl Permits {
         waker: &Waker,
         task: Option<TaskId>,
     ) -> Poll<Result<(), Closed>> {
-        let polled = match wait_key.get() {
+        match wait_key.get() {
             None => match self.try_acquire(count) {
                 Some(acquired) => Poll::Ready(acquired),
                 None => self.enter(wait_key, count, waker, task),
             },
             Some(key) => self.come_back(wait_key, key, count, waker, task),
-        };
-        waiting::note(polled, || WaitingFor::Lock { lock: address_of(self) })
+        }
     }
 
     /// Makes step 3 of the diagram.
@@ -286,8 +287,7 @@ impl Permits {
         waker: &Waker,
         task: Option<TaskId>,
     ) -> Poll<Result<(), Closed>> {
-        // Cloned before the lock is taken, since that runs code of the waker's; not where the wait is most
-        // likely over.
+        // Cloned before the lock is taken, since that runs code of the waker's, where the wait seems to go on.
         let mut spare = (self.free() < count).then(|| StoredWaker::of(waker));
         loop {
             let mut queue = self.queue.lock();

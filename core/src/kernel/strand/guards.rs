@@ -16,7 +16,7 @@ use crate::kernel::waiting::Telling;
 pub(crate) struct Marks {
     /// The number of times that the poll has unwound because the task was cancelled.
     pub(super) unwinds: u16,
-    /// [`YIELDING`], [`IN_HOOK`] and [`HAS_LOOKED`], if they are so.
+    /// [`YIELDING`], [`IN_HOOK`] and [`SLEEPING`], if they are so.
     pub(super) flags: u8,
     /// The goods that the task has parted with, in this poll or an earlier one.
     pub(super) parted: Parted,
@@ -26,8 +26,8 @@ pub(crate) struct Marks {
 pub(super) const YIELDING: u8 = 1 << 0;
 /// A hook of the program's runs, whose doings call no hooks.
 const IN_HOOK: u8 = 1 << 1;
-/// The wait that is about to stop the stack has looked often enough, and is to sleep.
-const HAS_LOOKED: u8 = 1 << 2;
+/// The wait that is about to stop the stack is one in which a thread sleeps at once.
+const SLEEPING: u8 = 1 << 2;
 
 impl Marks {
     /// Returns the same with `flag` set or cleared.
@@ -85,17 +85,19 @@ impl StrandState {
         self.marks.set(self.marks.get().with(IN_HOOK, is_inside));
     }
 
-    /// Notes that to look again and again whether the wait which is about to stop the stack is over would
-    /// only keep others from ending it: a thread sleeps at once.
+    /// Notes that a wait which is polled with `waker`, and may be about to stop the stack, is one in which a
+    /// thread sleeps at once, instead of looking for a while whether it is over.
     #[inline]
-    pub(crate) fn set_has_looked(&self) {
-        self.marks.set(self.marks.get().with(HAS_LOOKED, true));
+    pub(crate) fn set_sleeping(&self, waker: &Waker) {
+        if self.alternatives.get() == 0 && self.wakes_stack(waker) {
+            self.marks.set(self.marks.get().with(SLEEPING, true));
+        }
     }
 
-    /// Returns whether [`StrandState::set_has_looked`] has been called since the last call.
+    /// Returns whether the last round of polls has ended with such a wait, and forgets it.
     #[inline]
-    pub(crate) fn take_has_looked(&self) -> bool {
-        self.take_flag(HAS_LOOKED)
+    pub(crate) fn take_sleeping(&self) -> bool {
+        self.take_flag(SLEEPING)
     }
 
     /// Returns whether `flag` is among the marks of the running poll, and takes it out.

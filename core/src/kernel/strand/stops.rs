@@ -16,7 +16,8 @@ impl StrandState {
         self.stopped_by(waker).map(Header::about_to_block)
     }
 
-    /// As [`StrandState::blocked_task`], where the future waits for a lock.
+    /// As [`StrandState::blocked_task`], where the future waits for a lock: what is to follow is done by
+    /// [`LockWait::pending`](crate::kernel::task::wait_graph::LockWait::pending).
     #[inline]
     pub(crate) fn task_that_wants_lock(&self, waker: &Waker) -> Option<&Arc<task::Shared>> {
         self.stopped_by(waker).map(Header::about_to_want_lock)
@@ -60,6 +61,7 @@ impl StrandState {
     /// Begins a poll of the future of a `.wait()`, or one more poll of a task.
     #[inline]
     pub(crate) fn begin_round(&self) {
+        self.take_sleeping();
         self.sets_question_aside();
     }
 

@@ -226,16 +226,14 @@ impl Header {
     pub(crate) fn about_to_block(&self) -> &Arc<Shared> {
         let shared = self.about_to_want_lock();
         if self.slot.locks() != 0 {
-            // Pairs with the fence in `LockWait::pending`: the locks that this task has are seen to be its
+            // Pairs with the fence in `LockWait::say`: the locks that this task has are seen to be its
             // own by whoever publishes an edge after this one does.
             fence(Ordering::SeqCst);
         }
         shared
     }
 
-    /// As [`Header::about_to_block`], where the wait is for a lock: [`LockWait::pending`] has a fence itself.
-    ///
-    /// [`LockWait::pending`]: super::wait_graph::LockWait::pending
+    /// As [`Header::about_to_block`], where the wait is for a lock, which has a fence of its own.
     #[inline]
     pub(crate) fn about_to_want_lock(&self) -> &Arc<Shared> {
         let shared = self.shared();
@@ -270,11 +268,12 @@ impl Header {
         }
         self.id
     }
+
     /// Records that others wait for the task, or may: for its handle, or for its answers as a process. From
     /// here on the task looks for a cycle whenever a wait blocks it.
     pub(crate) fn set_awaited(&self) {
-        // SeqCst with the load in `about_to_block`: that one comes later, or its store before that is seen
-        // here by `shared_if_blocked`. Acquire is enough to see that another caller has stored; see the
+        // SeqCst with the load in `about_to_want_lock`: that one comes later, or its store before that is
+        // seen here by `shared_if_blocked`. Acquire is enough to see that another caller has stored; see the
         // header of `wait_graph`. A store by `owes_answers` is the task's own, which it cannot miss.
         if !self.slot.awaited.load(Ordering::Acquire) {
             self.slot.awaited.store(true, Ordering::SeqCst);
@@ -287,14 +286,14 @@ impl Header {
 
     /// As [`Header::set_awaited`], for the running task, which becomes a process and will be asked.
     pub(crate) fn owes_answers(&self) {
-        // Relaxed: only the task itself looks at it, in `about_to_block`.
+        // Relaxed: only the task itself looks at it, in `about_to_want_lock`.
         self.slot.awaited.store(true, Ordering::Relaxed);
     }
 
     /// Returns the shared part if a wait has ever blocked the task. Takes no lock.
     #[inline]
     pub(crate) fn shared_if_blocked(&self) -> Option<&Arc<Shared>> {
-        // SeqCst with the store in `about_to_block`; the shared part was made before that.
+        // SeqCst with the store in `about_to_want_lock`; the shared part was made before that.
         if self.slot.ever_blocked.load(Ordering::SeqCst) { self.slot.get() } else { None }
     }
 

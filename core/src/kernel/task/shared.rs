@@ -172,11 +172,12 @@ impl Shared {
         lock(&self.wait).out_edge.as_deref().and_then(look)
     }
 
-    /// Returns whether the task's edge has this number. For the task's own poll, which has made the last
-    /// change itself, or holds the mutex under which somebody else has redirected the edge.
+    /// Returns whether the task's edge has this number. For the task's own poll: the edge of a wait that it
+    /// polls is changed by itself, or under a mutex that it holds. Where another of its waits is redirected at
+    /// this moment it may see either: a task has one edge, and which wait has it then is a matter of luck.
     #[inline]
     pub(crate) fn has_edge(&self, number: u64) -> bool {
-        // Relaxed: the last change comes before this in any case.
+        // Relaxed: no more is asked than which edge it is.
         self.edge_number.load(Ordering::Relaxed) == number
     }
 

@@ -53,7 +53,7 @@ use crate::base::waitlist::{Key, LinkedSlab, WaitKey};
 use crate::base::wake::StoredWaker;
 use crate::kernel::task::TaskId;
 use crate::kernel::task::wait_graph::{Blockers, HeldLock, Tenure};
-use crate::kernel::waiting::{self, WaitingFor, address_of};
+use crate::kernel::waiting::address_of;
 
 /// Somebody has the lock.
 const LOCKED: u32 = 1;
@@ -108,7 +108,11 @@ impl HeldLock for RawMutex {
 }
 
 impl RawLock for RawMutex {
-    const IS_TRIED_FOR: bool = true;
+    const SLEEPS: bool = true;
+
+    fn number(&self) -> usize {
+        address_of(self)
+    }
 
     #[inline]
     fn try_lock(&self) -> bool {
@@ -127,11 +131,10 @@ impl RawLock for RawMutex {
 
     #[cold]
     fn poll_lock(&self, wait_key: &mut WaitKey, waker: &Waker) -> Poll<()> {
-        let polled = match wait_key.get() {
+        match wait_key.get() {
             None => self.enter(wait_key, waker),
             Some(key) => self.come_back(wait_key, key, waker),
-        };
-        waiting::note(polled, || WaitingFor::Lock { lock: address_of(self) })
+        }
     }
 
     fn stop(&self, wait_key: &mut WaitKey) {
@@ -182,8 +185,7 @@ impl RawMutex {
     /// Polls one that waits, with the key `key`: it has been handed the lock, or has been woken, or is polled
     /// for some other reason.
     fn come_back(&self, wait_key: &mut WaitKey, key: Key, waker: &Waker) -> Poll<()> {
-        // Cloned before the lock is taken, since that runs code of the waker's; not where the wait is most
-        // likely over.
+        // Cloned before the lock is taken, since that runs code of the waker's, where the wait seems to go on.
         let mut spare = (self.look() != Sight::Free).then(|| StoredWaker::of(waker));
         loop {
             let mut queue = self.queue.lock();

@@ -14,6 +14,7 @@ use crate::kernel::strand::with_state;
 use crate::kernel::task::TaskId;
 use crate::kernel::task::holders::take_lock;
 use crate::kernel::task::wait_graph::{Blockers, HeldLock, Tenure};
+use crate::kernel::waiting::address_of;
 
 /// The number of permits that a reader takes.
 pub(super) const READER: usize = 1;
@@ -121,7 +122,12 @@ impl<const PERMITS: usize> HeldLock for Access<'_, PERMITS> {
 }
 
 impl<const PERMITS: usize> RawLock for Access<'_, PERMITS> {
-    const IS_TRIED_FOR: bool = false;
+    /// Where most are readers, one that waits is most often granted the lock with others, and has it soon.
+    const SLEEPS: bool = false;
+
+    fn number(&self) -> usize {
+        address_of(self.0)
+    }
 
     #[inline]
     fn try_lock(&self) -> bool {

@@ -109,7 +109,7 @@ impl LockTarget {
 pub(crate) struct LockWait {
     /// None while it has not been published.
     edge: Option<Edge>,
-    /// True if the edge says where it goes.
+    /// True if the edge has been made to say where it goes.
     is_said: bool,
 }
 

@@ -24,16 +24,16 @@ impl Wake for Woken {
 pub(crate) struct Stopped {
     task: Arc<Shared>,
     woken: Arc<Woken>,
-    /// Says where the edge goes, in each poll.
-    say: Box<dyn Fn(&Shared) + Send>,
+    /// Says where the edge goes, in each poll. Returns whether there is anything to search for.
+    say: Box<dyn Fn(&Shared) -> bool + Send>,
 }
 
 impl Stopped {
     pub(crate) fn new(task: &Arc<Shared>) -> Stopped {
-        Stopped::saying(task, |_| {})
+        Stopped::saying(task, |_| true)
     }
 
-    pub(crate) fn saying(task: &Arc<Shared>, say: impl Fn(&Shared) + Send + 'static) -> Stopped {
+    pub(crate) fn saying(task: &Arc<Shared>, say: impl Fn(&Shared) -> bool + Send + 'static) -> Stopped {
         let woken = Arc::<Woken>::default();
         task.set_waker(Waker::from(Arc::clone(&woken)));
         Stopped { task: Arc::clone(task), woken, say: Box::new(say) }
@@ -44,8 +44,7 @@ impl Stopped {
     pub(crate) fn poll(&self) -> bool {
         self.task.clear_blocked();
         self.task.set_blocked();
-        (self.say)(&self.task);
-        if !may_close(&self.task) {
+        if !(self.say)(&self.task) || !may_close(&self.task) {
             return false;
         }
         let mark = Mark::new(Arc::new(AtomicBool::new(false)), false);
@@ -76,6 +75,11 @@ impl Waiting {
 
     pub(crate) fn is_told(&self) -> bool {
         self.is_told
+    }
+
+    /// Returns what [`settle`] is called with.
+    pub(super) fn polled(&self) -> (&Stopped, bool) {
+        (&self.stopped, self.is_told)
     }
 }
 
@@ -110,7 +114,7 @@ fn told(tasks: usize) -> usize {
     let mine = Waiting::begin(&states[0], &states[1 % tasks]);
     let mut all: Vec<_> = others.into_iter().map(|other| other.join().unwrap()).collect();
     all.push(mine);
-    settle(all.iter().map(|waiting| (&waiting.stopped, waiting.is_told)))
+    settle(all.iter().map(Waiting::polled))
 }
 
 /// All schedules with at most so many involuntary switches.

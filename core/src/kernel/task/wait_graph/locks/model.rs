@@ -7,7 +7,7 @@ use loom::sync::atomic::AtomicU64;
 use loom::sync::atomic::Ordering::Relaxed;
 use loom::thread;
 
-use super::super::model::{Stopped, settle};
+use super::super::model::{Stopped, Waiting, settle};
 use super::*;
 use crate::base::sync::seq_cst::by_turns;
 use crate::kernel::task::{Header, TaskList, header};
@@ -48,7 +48,11 @@ fn begin(header: &Header, wants: Arc<Kept>) -> (Stopped, bool) {
     let mut wait = LockWait::default();
     wait.publish(&task);
     let wait = RefCell::new(wait);
-    let stopped = Stopped::saying(&task, move |task| wait.borrow_mut().say(task, &*wants, &WaitKey::new()));
+    let stopped = Stopped::saying(&task, move |task| {
+        let mut wait = wait.borrow_mut();
+        wait.say(task, &*wants, &WaitKey::new());
+        wait.is_said
+    });
     let is_told = stopped.poll();
     (stopped, is_told)
 }
@@ -108,6 +112,31 @@ fn each_of_two_who_share_a_lock_and_want_it_alone_is_told() {
             };
             let all = [begin(&ann, shared), other.join().unwrap()];
             assert_eq!(settle(all.iter().map(|(stopped, is_told)| (stopped, *is_told))), 2);
+        });
+    });
+}
+
+/// As two of whom one wants the lock that the other one has, who waits for what the first one owes.
+#[test]
+fn of_two_who_close_a_circle_of_a_lock_and_a_promise_one_is_told() {
+    by_turns(|| {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(|| {
+            let list = TaskList::new();
+            let [ann, bob] = [1, 2].map(|number| header(&list, number));
+            let bobs = Kept::new();
+            let owing = Arc::clone(ann.shared());
+            let other = {
+                let (bob, bobs) = (Arc::clone(&bob), Arc::clone(&bobs));
+                thread::spawn(move || {
+                    bobs.take(0, &bob);
+                    Waiting::begin(bob.about_to_block(), &owing)
+                })
+            };
+            let (anns, is_told) = begin(&ann, bobs);
+            let waits_for_ann = other.join().unwrap();
+            assert_eq!(settle([(&anns, is_told), waits_for_ann.polled()]), 1);
         });
     });
 }
