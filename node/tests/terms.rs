@@ -36,6 +36,27 @@ fn random_terms_are_the_same_after_a_round_trip() {
 }
 
 #[test]
+fn a_term_is_written_as_its_parts_are_wherever_they_stand() {
+    let mut random = fastrand::Rng::with_seed(2);
+    let list = |items: &[Term]| [&[108], &(items.len() as u32).to_be_bytes()[..]].concat();
+    for before in 0..600 {
+        let mut items = vec![Term::from(1_000_000); before];
+        items.extend((0..12).map(|_| random::term(&mut random, 3)));
+        let parts = items.iter().flat_map(|item| to_bytes(item).unwrap().split_off(1));
+        let proper = [&[131][..], &list(&items), &parts.clone().collect::<Vec<_>>(), &[106]].concat();
+        let improper = [&proper[..proper.len() - 1], &[119, 2, b'o', b'k']].concat();
+        assert_eq!(to_bytes(&Term::List(items.clone())).unwrap(), proper);
+        let term = Term::list_with_tail(items, Term::atom("ok"));
+        assert_eq!(to_bytes(&term).unwrap(), improper);
+        // Deep inside the same stands there.
+        let deep = (0..20).fold(term, |inside, _| Term::list_with_tail(vec![inside, 1.into()], 2.into()));
+        let written = to_bytes(&deep).unwrap();
+        let around = [&list(&[1.into(), 1.into()])[..]; 20].concat();
+        assert_eq!(written, [&[131], &around[..], &improper[1..], &[97, 1, 97, 2].repeat(20)].concat());
+    }
+}
+
+#[test]
 fn every_old_form_is_read() {
     assert_eq!(shown(&[100, 0, 2, b'o', b'k']), "ok");
     assert_eq!(shown(&[115, 1, 0xf6]), "'ö'", "Latin-1");

@@ -1,5 +1,6 @@
 //! [`Encoder`]: writes terms, in the forms that every node of today reads.
 
+mod slot;
 mod terms;
 
 use super::atom::{Atom, is_atom};
@@ -7,11 +8,13 @@ use super::convert::ToTerm;
 use super::decode::MAX_DEPTH;
 use super::error::EncodeError;
 use super::outbound::{Frame, Shared};
-use super::scratch::Scratch;
+use super::scratch;
 use super::short::Short;
 use super::tag;
 use super::term::{BigInt, Binary, BitString, Pid, Port, Reference};
 use crate::outgoing::Outgoing;
+
+use self::slot::{SLOT, Slot};
 
 /// Writes terms behind one another into bytes. Each method writes a whole term, or the beginning of one whose
 /// elements are written next.
@@ -188,7 +191,7 @@ impl<'o> Encoder<'o> {
     #[inline]
     fn short(&mut self, text: &Short) {
         self.out.extend_from_slice(text.room());
-        self.out.truncate(self.out.len() - Short::ROOM + text.len());
+        self.out.truncate(self.out.len() - text.room().len() + text.room_len());
     }
 
     /// Writes an atom whose text stands in the program, so that no text of anybody's becomes one.
@@ -340,21 +343,37 @@ impl<'o> Encoder<'o> {
 
     /// Writes a pid, whoever's it is.
     pub fn pid(&mut self, pid: &Pid) {
+        if let Some(node) = pid.node.short() {
+            return self.slot(|slot| slot.pid(pid, node));
+        }
         self.out.push(tag::NEW_PID);
         self.atom(&pid.node);
-        let words = [pid.id, pid.serial, pid.creation].map(u32::to_be_bytes);
-        self.out.extend_from_slice(words.as_flattened());
+        self.words(&[pid.id, pid.serial, pid.creation]);
     }
 
     /// Writes a reference, whoever's it is.
     pub fn reference(&mut self, reference: &Reference) {
+        if let Some(node) = reference.node.short() {
+            return self.slot(|slot| slot.reference(reference, node));
+        }
         let words = reference.words();
         self.out.extend_from_slice(&[tag::NEWER_REFERENCE, 0, words.len() as u8]);
         self.atom(&reference.node);
-        self.out.extend_from_slice(&reference.creation.to_be_bytes());
-        for word in words {
-            self.out.extend_from_slice(&word.to_be_bytes());
-        }
+        self.words(&[reference.creation]);
+        self.words(words);
+    }
+
+    /// Writes what `put` writes.
+    fn slot(&mut self, put: impl FnOnce(&mut Slot<'_>)) {
+        let mut bytes = [0; SLOT];
+        let mut slot = Slot::new(&mut bytes);
+        put(&mut slot);
+        let len = slot.len();
+        self.out.extend_from_slice(&bytes[..len]);
+    }
+
+    fn words(&mut self, words: &[u32]) {
+        self.out.extend(words.iter().flat_map(|word| word.to_be_bytes()));
     }
 
     /// Writes a port, in the form with 64 bits if its number needs them.
@@ -409,10 +428,10 @@ impl<'o> Encoder<'o> {
 /// # Ok::<(), twoply_node::wire::EncodeError>(())
 /// ```
 pub fn to_bytes<T: ToTerm + ?Sized>(value: &T) -> Result<Vec<u8>, EncodeError> {
-    let mut scratch = Scratch::new();
-    scratch.bytes.push(tag::VERSION);
-    value.to_term(&mut Encoder::new(&mut scratch.bytes))?;
-    Ok(scratch.into_bytes())
+    scratch::bytes(&|bytes| {
+        bytes.push(tag::VERSION);
+        value.to_term(&mut Encoder::new(bytes))
+    })
 }
 
 /// A term that has been written before it is known where it goes.

@@ -13,30 +13,45 @@ thread_local! {
     static FREE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// Takes the bytes of this thread, which are empty. One who writes something inside of writing something else
+/// gets new ones.
+fn take() -> Vec<u8> {
+    FREE.try_with(Cell::take).unwrap_or_default()
+}
+
+/// Gives bytes back to this thread.
+fn give_back(mut bytes: Vec<u8>) {
+    if (1..=KEPT).contains(&bytes.capacity()) {
+        bytes.clear();
+        // A thread that ends keeps nothing.
+        let _ = FREE.try_with(|free| free.set(bytes));
+    }
+}
+
+/// Returns a copy of what is written to bytes that go back to this thread; of very much, these themselves.
+pub(super) fn bytes<E>(write: &dyn Fn(&mut Vec<u8>) -> Result<(), E>) -> Result<Vec<u8>, E> {
+    let mut bytes = take();
+    let written = write(&mut bytes);
+    if bytes.capacity() > KEPT {
+        return written.map(|()| bytes);
+    }
+    let copy = written.map(|()| bytes.clone());
+    give_back(bytes);
+    copy
+}
+
 /// Bytes that are empty at first, and go back to their thread.
 pub(crate) struct Scratch(Frame);
 
 impl Scratch {
     pub(crate) fn new() -> Scratch {
-        // One who writes a frame inside of writing another gets new bytes.
-        Scratch(Frame::from(FREE.try_with(Cell::take).unwrap_or_default()))
-    }
-
-    /// Returns the bytes, which are copied where they are kept for what comes next.
-    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
-        let bytes = &mut self.0.bytes;
-        if bytes.capacity() > KEPT { std::mem::take(bytes) } else { bytes.clone() }
+        Scratch(Frame::from(take()))
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.0.bytes);
-        if (1..=KEPT).contains(&bytes.capacity()) {
-            bytes.clear();
-            // A thread that ends keeps nothing.
-            let _ = FREE.try_with(|free| free.set(bytes));
-        }
+        give_back(std::mem::take(&mut self.0.bytes));
     }
 }
 

@@ -13,9 +13,6 @@ pub(super) type Room = [u8; 1 + ROOM];
 pub(super) struct Short(Room);
 
 impl Short {
-    /// The number of bytes that there may be.
-    pub(super) const ROOM: usize = ROOM;
-
     /// Copies these bytes, if they fit.
     #[inline]
     pub(super) fn new(bytes: &[u8]) -> Option<Short> {
@@ -39,10 +36,16 @@ impl Short {
         Short(*room)
     }
 
-    /// Returns the bytes as they cross.
+    /// Returns the bytes as they cross, and the rest of the room.
     #[inline]
     pub(super) fn room(&self) -> &Room {
         &self.0
+    }
+
+    /// Returns how many bytes of the room cross.
+    #[inline]
+    pub(super) fn room_len(&self) -> usize {
+        1 + usize::from(self.0[0])
     }
 }
 

@@ -240,7 +240,7 @@ impl fmt::Debug for Binary {
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct BitString {
-    bytes: Binary,
+    bytes: Box<[u8]>,
     /// The bits of the last byte that count, 1 to 7.
     last: u8,
 }
@@ -251,7 +251,7 @@ impl BitString {
     pub fn new(mut bytes: Vec<u8>, last: u8) -> Option<BitString> {
         let end = bytes.last_mut().filter(|_| (1..8).contains(&last))?;
         *end &= 0xff << (8 - last);
-        Some(BitString { bytes: Binary::from(bytes), last })
+        Some(BitString { bytes: bytes.into_boxed_slice(), last })
     }
 
     /// Returns the bytes; of the last one, only the upper bits count.
@@ -515,6 +515,12 @@ impl Reference {
     /// Returns the words of its number.
     pub fn words(&self) -> &[u32] {
         &self.words[..usize::from(self.len)]
+    }
+
+    /// Returns the words of its number with zeros behind them, and how many words there are.
+    #[inline]
+    pub(super) fn all_words(&self) -> (&[u32; MAX_WORDS], u8) {
+        (&self.words, self.len)
     }
 }
 

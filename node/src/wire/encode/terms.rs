@@ -1,7 +1,11 @@
 //! Writing a [`Term`]: a loop with a short stack of its own for what has begun. What is nested more deeply
 //! than that is written by a call of the same, of which there are 64 at most.
 
+use std::mem;
+use std::slice;
+
 use super::Encoder;
+use super::slot::{SLOT, Slot};
 use crate::wire::decode::MAX_DEPTH;
 use crate::wire::error::EncodeError;
 use crate::wire::tag;
@@ -10,25 +14,53 @@ use crate::wire::term::{Fun, FunKind, Term, is_container};
 /// The levels of a term that are written without a call of its own.
 const LEVELS: usize = 8;
 
-/// The rest of a term that has begun.
-#[derive(Clone, Copy)]
-struct Rest<'t> {
-    terms: &'t [Term],
-    end: End<'t>,
+/// The bytes for which room is made at first, and at most at a time.
+const ROOM: usize = 4 * SLOT;
+const MOST: usize = 64 * SLOT;
+
+/// The terms that have begun.
+struct Open<'t> {
+    /// The rest of the innermost one.
+    rest: Rest<'t>,
+    /// Those around it, of which there are `level`.
+    around: [Rest<'t>; LEVELS],
+    level: usize,
+    /// The ends that are neither nothing nor the empty list.
+    ends: Vec<Special<'t>>,
 }
 
-impl Rest<'_> {
-    const NOTHING: Self = Rest { terms: &[], end: End::Nothing };
+/// The rest of a term that has begun.
+#[derive(Clone)]
+struct Rest<'t> {
+    left: slice::Iter<'t, Term>,
+    end: End,
 }
 
 /// The end of a term, behind its elements.
 #[derive(Clone, Copy)]
-enum End<'t> {
+enum End {
     Nothing,
     Nil,
+    /// The last one of [`Open::ends`].
+    Special,
+}
+
+enum Special<'t> {
     Tail(&'t Term),
     /// The size of a closure is known, which stands at this place.
     Closure(usize),
+}
+
+/// A reason for which [`Open::write`] returns.
+enum Stop<'t> {
+    /// All of the term is written.
+    Whole,
+    /// There is not enough room.
+    Room,
+    /// This term is not one of those that it writes.
+    Term(&'t Term),
+    /// The end of a term is none either.
+    End,
 }
 
 impl Encoder<'_> {
@@ -37,62 +69,78 @@ impl Encoder<'_> {
     /// # Errors
     /// When it is nested more deeply than [`MAX_DEPTH`], or has a float that is not finite.
     pub(crate) fn term(&mut self, term: &Term) -> Result<(), EncodeError> {
-        // The rests of the terms that have begun: of the `level` outer ones, and of the innermost.
-        let mut around = [Rest::NOTHING; LEVELS];
-        let mut level = 0;
-        let mut rest = Rest { terms: std::slice::from_ref(term), end: End::Nothing };
+        if is_container(term) { self.container(term) } else { self.leaf(term) }
+    }
+
+    /// Writes a term that has elements. Meanwhile there are zeros behind what has been written, so that small
+    /// terms are written without a look at the length of all.
+    fn container(&mut self, term: &Term) -> Result<(), EncodeError> {
+        let mut open = Open::new(term);
+        let mut at = self.out.len();
+        self.out.extend_from_slice(&[0; ROOM]);
+        let mut more = ROOM;
         loop {
-            if let Some(term) = self.leaves(&mut rest.terms)? {
-                if self.depth + level >= MAX_DEPTH {
-                    return Err(EncodeError::Depth { limit: MAX_DEPTH });
-                }
-                match around.get_mut(level) {
-                    Some(outer) => {
-                        *outer = rest;
-                        rest = self.begin(term)?;
-                        level += 1;
-                    }
-                    None => {
-                        self.depth += level;
-                        self.term(term)?;
-                        self.depth -= level;
-                    }
-                }
-                continue;
-            }
-            match rest.end {
-                End::Nothing => {}
-                End::Nil => self.nil(),
-                End::Closure(place) => self.end_closure(place)?,
-                End::Tail(tail) => {
-                    rest = Rest { terms: std::slice::from_ref(tail), end: End::Nothing };
+            let room = &mut self.out[at..];
+            let len = room.len();
+            let (stop, left) = open.write(room, MAX_DEPTH - self.depth);
+            at += len - left;
+            // Where little was used, no more is likely to be used of the next.
+            more = if left <= len / 2 { MOST.min(2 * more) } else { ROOM };
+            let term = match stop {
+                Stop::Room => {
+                    self.out.resize(at + more, 0);
                     continue;
                 }
+                Stop::Whole => {
+                    self.out.truncate(at);
+                    return Ok(());
+                }
+                Stop::Term(term) => Some(term),
+                Stop::End => None,
+            };
+            self.out.truncate(at);
+            match term {
+                Some(term) => self.other(term, &mut open)?,
+                None => match open.ends.pop() {
+                    Some(Special::Tail(tail)) => open.rest.left = slice::from_ref(tail).iter(),
+                    Some(Special::Closure(place)) => self.end_closure(place)?,
+                    None => {}
+                },
             }
-            if level == 0 {
-                return Ok(());
-            }
-            level -= 1;
-            rest = around[level];
+            at = self.out.len();
+            self.out.resize(at + more, 0);
         }
     }
 
-    /// Writes terms up to one that has elements, which is returned.
-    #[inline]
-    fn leaves<'t>(&mut self, terms: &mut &'t [Term]) -> Result<Option<&'t Term>, EncodeError> {
-        let mut left = terms.iter();
-        while let Some(term) = left.next() {
-            match term {
-                Term::Integer(number) => self.integer(*number),
-                Term::Atom(atom) => self.atom(atom),
-                term if is_container(term) => {
-                    *terms = left.as_slice();
-                    return Ok(Some(term));
-                }
-                term => self.leaf(term)?,
+    /// Writes a term that [`Open::write`] does not write, or the beginning of one.
+    fn other<'t>(&mut self, term: &'t Term, open: &mut Open<'t>) -> Result<(), EncodeError> {
+        if !is_container(term) {
+            return self.leaf(term);
+        }
+        if self.depth + open.level >= MAX_DEPTH {
+            return Err(EncodeError::Depth { limit: MAX_DEPTH });
+        }
+        match term {
+            Term::Improper(list) if open.level < LEVELS => {
+                self.list(list.items().len())?;
+                open.enter(list.items(), Some(Special::Tail(list.tail())));
+            }
+            Term::Fun(fun) if open.level < LEVELS => {
+                let (free, end) = self.closure(fun)?;
+                open.enter(free, end);
+            }
+            // Elsewhere all counts are small enough.
+            Term::List(items) | Term::Tuple(items) if u32::try_from(items.len()).is_err() => {
+                return Err(EncodeError::TooLarge);
+            }
+            Term::Map(map) if u32::try_from(map.pairs().len()).is_err() => return Err(EncodeError::TooLarge),
+            term => {
+                self.depth += open.level;
+                self.container(term)?;
+                self.depth -= open.level;
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Writes a term that has no elements.
@@ -121,32 +169,6 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    /// Writes the beginning of a term that has elements, and returns the rest.
-    #[inline]
-    fn begin<'t>(&mut self, term: &'t Term) -> Result<Rest<'t>, EncodeError> {
-        let (terms, end) = match term {
-            Term::Tuple(items) => {
-                self.tuple(items.len())?;
-                (&**items, End::Nothing)
-            }
-            Term::List(items) => {
-                self.list(items.len())?;
-                (&**items, End::Nil)
-            }
-            Term::Map(map) => {
-                self.map(map.pairs().len())?;
-                (map.terms(), End::Nothing)
-            }
-            Term::Improper(list) => {
-                self.list(list.items().len())?;
-                (list.items(), End::Tail(list.tail()))
-            }
-            Term::Fun(fun) => self.closure(fun)?,
-            _ => return Ok(Rest::NOTHING),
-        };
-        Ok(Rest { terms, end })
-    }
-
     /// Writes an exported function; nothing of a closure.
     fn export(&mut self, fun: &Fun) {
         if let FunKind::Export { module, function, arity } = &fun.0 {
@@ -157,9 +179,9 @@ impl Encoder<'_> {
         }
     }
 
-    /// Writes a closure up to what it has captured, which is returned with what ends it.
-    fn closure<'t>(&mut self, fun: &'t Fun) -> Result<(&'t [Term], End<'t>), EncodeError> {
-        let FunKind::Closure { header, free } = &fun.0 else { return Ok((&[], End::Nothing)) };
+    /// Writes a closure up to what it has captured.
+    fn closure<'t>(&mut self, fun: &'t Fun) -> Result<(&'t [Term], Option<Special<'t>>), EncodeError> {
+        let FunKind::Closure { header, free } = &fun.0 else { return Ok((&[], None)) };
         let end = match header.new {
             Some((arity, uniq, index)) => {
                 self.out.push(tag::NEW_FUN);
@@ -170,12 +192,12 @@ impl Encoder<'_> {
                 self.out.extend_from_slice(&uniq);
                 self.out.extend_from_slice(&index.to_be_bytes());
                 self.count(free.len())?;
-                End::Closure(place)
+                Some(Special::Closure(place))
             }
             None => {
                 self.head(tag::FUN, free.len())?;
                 self.pid(&header.pid);
-                End::Nothing
+                None
             }
         };
         self.atom(&header.module);
@@ -194,4 +216,158 @@ impl Encoder<'_> {
         self.out[place..place + 4].copy_from_slice(&size.to_be_bytes());
         Ok(())
     }
+}
+
+impl<'t> Open<'t> {
+    fn new(term: &'t Term) -> Open<'t> {
+        Open {
+            rest: Rest { left: slice::from_ref(term).iter(), end: End::Nothing },
+            around: std::array::from_fn(|_| Rest { left: [].iter(), end: End::Nothing }),
+            level: 0,
+            ends: Vec::new(),
+        }
+    }
+
+    /// Goes into a term with these elements and this end.
+    fn enter(&mut self, terms: &'t [Term], end: Option<Special<'t>>) {
+        let rest = Rest { left: terms.iter(), end: if end.is_some() { End::Special } else { End::Nothing } };
+        self.ends.extend(end);
+        self.around[self.level] = mem::replace(&mut self.rest, rest);
+        self.level += 1;
+    }
+
+    /// Writes what is left to `room`, while there is a [`SLOT`] of it, and goes no deeper than `levels`.
+    /// Returns how many bytes are left.
+    #[inline(always)]
+    fn write(&mut self, mut room: &mut [u8], levels: usize) -> (Stop<'t>, usize) {
+        let levels = levels.min(LEVELS);
+        let Rest { mut left, mut end } = self.rest.clone();
+        let mut level = self.level;
+        let stop = loop {
+            let Some(slot) = room.first_chunk_mut::<SLOT>() else { break Stop::Room };
+            let Some(term) = left.next() else {
+                match end {
+                    End::Nothing => {}
+                    End::Nil => {
+                        slot[0] = tag::NIL;
+                        room = &mut room[1..];
+                    }
+                    End::Special => {
+                        end = End::Nothing;
+                        break Stop::End;
+                    }
+                }
+                if level == 0 {
+                    break Stop::Whole;
+                }
+                level -= 1;
+                Rest { left, end } = self.around[level].clone();
+                continue;
+            };
+            // The kinds are asked for one after the other, those that most terms are of at first: that is
+            // quicker than a jump by the kind.
+            if let Term::Integer(number) = term
+                && let Ok(number) = i32::try_from(*number)
+            {
+                if let Ok(byte) = u8::try_from(number) {
+                    slot[0] = tag::SMALL_INTEGER;
+                    slot[1] = byte;
+                    room = &mut room[2..];
+                } else {
+                    slot[0] = tag::INTEGER;
+                    slot[1..5].copy_from_slice(&number.to_be_bytes());
+                    room = &mut room[5..];
+                }
+            } else if let Term::Atom(atom) = term
+                && let Some(text) = atom.short()
+            {
+                slot[0] = tag::SMALL_ATOM_UTF8;
+                slot[1..24].copy_from_slice(text.room());
+                room = &mut room[1 + text.room_len()..];
+            } else if level < levels
+                && let Some((tag, count, terms, its_end)) = begin(term)
+            {
+                slot[0] = tag;
+                if tag == tag::SMALL_TUPLE {
+                    slot[1] = count as u8;
+                    room = &mut room[2..];
+                } else {
+                    slot[1..5].copy_from_slice(&count.to_be_bytes());
+                    room = &mut room[5..];
+                }
+                self.around[level] = Rest { left, end };
+                level += 1;
+                (left, end) = (terms.iter(), its_end);
+            } else if let Term::Binary(bytes) = term {
+                if let Some(bytes) = bytes.short() {
+                    slot[..4].copy_from_slice(&[tag::BINARY, 0, 0, 0]);
+                    slot[4..27].copy_from_slice(bytes.room());
+                    room = &mut room[4 + bytes.room_len()..];
+                } else {
+                    let bytes: &[u8] = bytes;
+                    let Some(place) = room.get_mut(5..5 + bytes.len() + SLOT) else { break Stop::Term(term) };
+                    place[..bytes.len()].copy_from_slice(bytes);
+                    room[0] = tag::BINARY;
+                    room[1..5].copy_from_slice(&(bytes.len() as u32).to_be_bytes());
+                    room = &mut room[5 + bytes.len()..];
+                }
+            } else if let Term::Float(number) = term
+                && number.is_finite()
+            {
+                slot[0] = tag::NEW_FLOAT;
+                slot[1..9].copy_from_slice(&number.to_be_bytes());
+                room = &mut room[9..];
+            } else {
+                match small(term, slot) {
+                    0 => break Stop::Term(term),
+                    len => room = &mut room[len..],
+                }
+            }
+        };
+        self.level = level;
+        self.rest = Rest { left, end };
+        (stop, room.len())
+    }
+}
+
+/// Returns the tag and the count of a term with elements, these, and its end; nothing of one without
+/// elements or with a special end.
+#[inline(always)]
+fn begin(term: &Term) -> Option<(u8, u32, &[Term], End)> {
+    let (tag, count, terms, end) = match term {
+        Term::Tuple(items) if items.len() < 256 => (tag::SMALL_TUPLE, items.len(), &**items, End::Nothing),
+        Term::Tuple(items) => (tag::LARGE_TUPLE, items.len(), &**items, End::Nothing),
+        Term::List(items) => (tag::LIST, items.len(), &**items, End::Nil),
+        Term::Map(map) => (tag::MAP, map.pairs().len(), map.terms(), End::Nothing),
+        _ => return None,
+    };
+    if terms.is_empty() {
+        return None;
+    }
+    Some((tag, u32::try_from(count).ok()?, terms, end))
+}
+
+/// Writes a term that has no elements and is small, of the less frequent kinds, and returns how many bytes it
+/// has; 0 if the term is another one.
+#[inline(never)]
+fn small(term: &Term, slot: &mut [u8; SLOT]) -> usize {
+    let mut slot = Slot::new(slot);
+    match term {
+        Term::Integer(number) => slot.long(*number),
+        Term::List(items) if items.is_empty() => slot.put_all([tag::NIL]),
+        Term::Tuple(items) if items.is_empty() => slot.put_all([tag::SMALL_TUPLE, 0]),
+        Term::Map(map) if map.terms().is_empty() => slot.put_all([tag::MAP, 0, 0, 0, 0]),
+        Term::Pid(pid) => {
+            if let Some(node) = pid.node.short() {
+                slot.pid(pid, node);
+            }
+        }
+        Term::Reference(reference) => {
+            if let Some(node) = reference.node.short() {
+                slot.reference(reference, node);
+            }
+        }
+        _ => {}
+    }
+    slot.len()
 }
