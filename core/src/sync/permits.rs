@@ -287,7 +287,7 @@ impl Permits {
         waker: &Waker,
         task: Option<TaskId>,
     ) -> Poll<Result<(), Closed>> {
-        // Cloned before the lock is taken, since that runs code of the waker's, where the wait seems to go on.
+        // Where the wait seems to go on. Cloned before the lock is taken: that runs code of the waker's.
         let mut spare = (self.free() < count).then(|| StoredWaker::of(waker));
         loop {
             let mut queue = self.queue.lock();

@@ -173,8 +173,8 @@ impl Shared {
     }
 
     /// Returns whether the task's edge has this number. For the task's own poll: the edge of a wait that it
-    /// polls is changed by itself, or under a mutex that it holds. Where another of its waits is redirected at
-    /// this moment it may see either: a task has one edge, and which wait has it then is a matter of luck.
+    /// polls is changed by itself, or under a mutex that it holds. Where another of its waits is redirected
+    /// meanwhile it may see either: a task has one edge, and which wait has it then is a matter of luck.
     #[inline]
     pub(crate) fn has_edge(&self, number: u64) -> bool {
         // Relaxed: no more is asked than which edge it is.

@@ -185,7 +185,7 @@ impl RawMutex {
     /// Polls one that waits, with the key `key`: it has been handed the lock, or has been woken, or is polled
     /// for some other reason.
     fn come_back(&self, wait_key: &mut WaitKey, key: Key, waker: &Waker) -> Poll<()> {
-        // Cloned before the lock is taken, since that runs code of the waker's, where the wait seems to go on.
+        // Where the wait seems to go on. Cloned before the lock is taken: that runs code of the waker's.
         let mut spare = (self.look() != Sight::Free).then(|| StoredWaker::of(waker));
         loop {
             let mut queue = self.queue.lock();
