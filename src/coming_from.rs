@@ -127,7 +127,7 @@
 //! | `process_info`, `observer`, `i()` | [`ProcessRef::info`](crate::actor::ProcessRef::info), [`process_table`](crate::process_table()) |
 //! | `open_port`, `gen_tcp` with `{active, N}`, `{packet, 4}`, `{packet, line}` | [`port`](crate::port), [`port::Active`](crate::port::Active), [`port::frames`](crate::port::frames), [`port::lines`](crate::port::lines) |
 //! | `gen_tcp:controlling_process`, `port_connect` | [`PortRef::hand_over`](crate::port::PortRef::hand_over) |
-//! | `poolboy`, `Phoenix.PubSub` | [`Pool`](crate::actor::Pool), [`Topic`](crate::actor::Topic) |
+//! | `poolboy`, `Phoenix.PubSub` | [`Pool`](crate::actor::Pool), as a child [`ChildSpec::pool`](crate::actor::supervisor::ChildSpec::pool); [`Topic`](crate::actor::Topic) |
 //! | a `gen_server` that reconnects and queues meanwhile | [`ServiceRef`](crate::actor::ServiceRef) |
 //! | `net_kernel:connect_node`, `gen_server:call({Name, Node}, _)` | `Node::connect`, and `ProcessRef::ask` of a `Remote::process`, or `Remote::call`, in `twoply::node`, with the feature `node` |
 //! | `self()` in a message, `pid()` that comes in one | a `ProcessRef` or a `Pid` as a field |
@@ -167,7 +167,7 @@
 //! | Akka's `EventStream`, `PubSub` | [`Topic`](crate::actor::Topic) |
 //! | Akka's `Router` | [`Pool`](crate::actor::Pool) with a [`Routing`](crate::actor::Routing) |
 //! | Akka's `BackoffSupervisor`, `maxNrOfRetries` | [`ChildSpec::backoff`](crate::actor::supervisor::ChildSpec::backoff), [`ChildSpec::restart_limit`](crate::actor::supervisor::ChildSpec::restart_limit) |
-//! | `ActorPool`, factories | [`Pool`](crate::actor::Pool) |
+//! | `ActorPool`, factories, Akka's routers | [`Pool`](crate::actor::Pool), and [`Pool::process`](crate::actor::Pool::process), which takes messages as any actor |
 //! | `add_stream` | [`Context::attach`](crate::actor::Context::attach) |
 //! | actix's `run_later`, `run_interval` | [`send_after`](crate::actor::ProcessRef::send_after), [`send_interval`](crate::actor::ProcessRef::send_interval), each with a message to oneself |
 //! | actix's `SyncArbiter` | a [`Pool`](crate::actor::Pool) [on](crate::actor::PoolBuilder::on) the native backend, whose members may block |

@@ -5,15 +5,15 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use twoply_core::Wait;
-use twoply_core::actor::supervisor::ChildError;
+use twoply_core::actor::supervisor::{ChildError, ChildSpec, Supervisor};
 use twoply_core::actor::{
-    Actor, Backlog, Builder, Context, ExitReason, Pid, Pool, Process, ProcessRef, Registry, Routing,
-    SendToNameError, Topic,
+    Actor, Backlog, Builder, Context, Event, ExitReason, Groups, Pid, Pool, Process, ProcessRef, Registry,
+    Routing, SendToNameError, Topic,
 };
 use twoply_core::channel::{Sink, TrySendError};
 use twoply_core::promise::{Failure, Resolver};
 use twoply_core::stream::{self, Stream};
-use twoply_tests::{Gate, Signal, Systems, all_are_over, builder, eventually, far, laws};
+use twoply_tests::{Gate, Signal, Systems, all_are_over, builder, eventually, far, laws, start};
 
 laws! {
     and_mixed {
@@ -29,6 +29,10 @@ laws! {
         a_pool_may_grow_and_shrink,
         a_full_pool_refuses_and_waits,
         a_pool_is_a_sink,
+        a_pool_is_a_process_to_others,
+        an_urgent_message_to_a_pool_overtakes_at_its_member,
+        a_pool_may_be_the_child_of_a_supervisor,
+        a_pool_that_cannot_start_is_no_child,
         a_graceful_stop_of_a_pool_finishes_what_was_sent,
         a_pool_that_has_been_stopped_takes_nothing,
         a_member_that_stops_is_replaced_by_a_resize,
@@ -288,6 +292,11 @@ fn a_full_pool_refuses_and_waits(on: &Systems) {
 }
 
 fn a_pool_is_a_sink(on: &Systems) {
+    sends_through_a_sink(on, |pool| Arc::new(pool.clone()));
+    sends_through_a_sink(on, |pool| Arc::new(pool.process()));
+}
+
+fn sends_through_a_sink(on: &Systems, as_sink: impl Fn(&Pool<Job>) -> Arc<dyn Sink<Job> + Send + Sync>) {
     let routings =
         [Routing::round_robin(), Routing::least_loaded(), Routing::hash(key), Routing::first_idle(1)];
     for routing in routings {
@@ -295,7 +304,7 @@ fn a_pool_is_a_sink(on: &Systems) {
         let builder = Pool::builder().size(1).routing(routing).settings(|builder| builder.capacity(1));
         let builder = builder.on(on.here().backend());
         let pool = builder.start(move || Worker { log: Some(log.clone()) }).wait().unwrap();
-        let sink: Arc<dyn Sink<Job> + Send + Sync> = Arc::new(pool.clone());
+        let sink = as_sink(&pool);
         let gate = Gate::new();
         sink.send(Job::Await(gate.clone())).wait().map_err(drop).unwrap();
         eventually("the member is busy", || gate.waiting() == 1);
@@ -312,6 +321,134 @@ fn a_pool_is_a_sink(on: &Systems) {
         drop((pool, sink));
         assert_eq!(told.iter().collect::<Vec<u32>>(), [0, 1, 2, 3]);
     }
+}
+
+fn a_pool_is_a_process_to_others(on: &Systems) {
+    for routing in routings() {
+        let (pool, told) = pool(on, 2, routing);
+        let process = pool.process();
+        assert_eq!((&process, process.pid()), (&pool.process(), pool.supervisor().pid()));
+        assert!(!process.is_closed());
+        assert_eq!(Pool::of(&process).unwrap().members(), pool.members());
+        let answered = process.ask(who).wait().unwrap();
+        assert!(pool.members().iter().any(|member| member.pid() == answered));
+
+        let registry = Registry::new();
+        registry.register("pool", &process).unwrap();
+        let groups = Groups::new();
+        assert!(groups.group::<Job>("pools").unwrap().join(&process));
+        let topic = Topic::new();
+        assert!(topic.subscribe(&process, Backlog::Wait));
+        registry.send("pool", Job::Tell(2)).wait().map_err(drop).unwrap();
+        assert_eq!(told.recv().unwrap(), 2);
+        assert_eq!(groups.group::<Job>("pools").unwrap().broadcast(&Job::Tell(3)), 1);
+        assert_eq!(told.recv().unwrap(), 3);
+        topic.publish(Job::Tell(4)).wait();
+        assert_eq!(told.recv().unwrap(), 4);
+        process.send_after(Duration::from_millis(1), Job::Tell(5));
+        assert_eq!(told.recv().unwrap(), 5);
+        process.downgrade().upgrade().unwrap().try_send(Job::Tell(6)).map_err(drop).unwrap();
+        assert_eq!(told.recv().unwrap(), 6);
+
+        // Its end is that of the pool.
+        let ((tell, downs), (watched, ready)) = (mpsc::channel(), (process.pid(), Gate::new()));
+        let watching = ready.clone();
+        start(on.there(), move |mut me| {
+            me.monitor(&watched);
+            watching.open();
+            let _ = tell.send(matches!(me.receive().wait(), Event::Down(down) if down.from == watched));
+        });
+        ready.opened().wait();
+        process.exit(ExitReason::Shutdown);
+        assert_eq!(process.ended().wait(), ExitReason::Shutdown);
+        assert!(downs.recv().unwrap());
+        assert!(registry.whereis_pid("pool").is_none());
+        assert!(process.is_closed() && pool.members().is_empty());
+        assert!(matches!(process.try_send(Job::Stop), Err(TrySendError::Closed(Job::Stop))));
+        assert!(matches!(process.ask(who).wait(), Err(Failure::NoProcess(_))));
+    }
+    all_are_over(on);
+}
+
+fn an_urgent_message_to_a_pool_overtakes_at_its_member(on: &Systems) {
+    let (pool, told) = pool(on, 1, Routing::round_robin());
+    let (process, gate) = (pool.process(), Gate::new());
+    process.send(Job::Await(gate.clone())).wait().map_err(drop).unwrap();
+    eventually("it is busy", || gate.waiting() == 1);
+    process.send(Job::Tell(1)).wait().map_err(drop).unwrap();
+    process.urgent().send(Job::Tell(2)).wait().map_err(drop).unwrap();
+    process.urgent().try_send(Job::Tell(3)).map_err(drop).unwrap();
+    gate.open();
+    assert_eq!((0..3).map(|_| told.recv().unwrap()).collect::<Vec<_>>(), [2, 3, 1]);
+    pool.stop().wait();
+}
+
+fn a_pool_may_be_the_child_of_a_supervisor(on: &Systems) {
+    let registry = Registry::new();
+    let (log, told) = mpsc::channel();
+    let backend = Arc::clone(on.here().backend());
+    // One failure of a member is too much.
+    let settings = move || Pool::builder().size(2).intensity(0, Duration::from_secs(60)).on(&backend);
+    let spec = ChildSpec::pool("pool", settings, move || Worker { log: Some(log.clone()) });
+    let spec = spec.register_in(&registry, "workers");
+    let to_pool = spec.reference();
+    let supervisor = Supervisor::one_for_one().on(on.there().backend()).child(spec).start().wait().unwrap();
+    assert_eq!(supervisor.count().wait().unwrap().supervisors, 1);
+    let process = to_pool.process().unwrap();
+    let first = Pool::of(&process).unwrap();
+    assert_eq!(registry.whereis::<Job>("workers").unwrap(), Some(process.clone()));
+    first.resize(3).wait().unwrap();
+
+    // It is restarted with fresh members, and its references and its name follow.
+    let gate = Gate::new();
+    gate.open();
+    let fail = |reply| Job::Fail(gate.clone(), Arc::new(std::sync::Mutex::new(Some(reply))));
+    assert!(to_pool.ask(fail).wait().is_err());
+    process.ended().wait();
+    assert!(first.members().is_empty());
+    eventually("it runs again", || {
+        registry.whereis::<Job>("workers").unwrap().is_some_and(|found| found != process)
+    });
+    to_pool.send(Job::Tell(2)).wait().map_err(drop).unwrap();
+    assert_eq!(told.recv().unwrap(), 2);
+    let second = Pool::of(&to_pool.process().unwrap()).unwrap();
+    assert_eq!(second.members().len(), 2);
+    assert_eq!(supervisor.tree().wait().unwrap().to_string().matches("member").count(), 2);
+
+    // It ends with its supervisor, and its members before that.
+    let ends: Vec<_> = second.members().iter().map(ProcessRef::ended).collect();
+    supervisor.stop().wait();
+    for end in ends {
+        assert_eq!(end.wait(), ExitReason::Shutdown);
+    }
+    assert!(matches!(to_pool.send(Job::Stop).wait().unwrap_err().into_inner(), Job::Stop));
+    assert!(matches!(second.try_send(Job::Stop), Err(TrySendError::Closed(Job::Stop))));
+    all_are_over(on);
+}
+
+fn a_pool_that_cannot_start_is_no_child(on: &Systems) {
+    /// Its second member cannot be started.
+    struct Second(bool);
+    impl Actor for Second {
+        type Message = Job;
+        type Error = String;
+
+        async fn started(&mut self, _: &mut Context<Second>) -> Result<(), String> {
+            if self.0 { Err("expected".into()) } else { Ok(()) }
+        }
+
+        async fn handle(&mut self, _: Job, _: &mut Context<Second>) -> Result<(), String> {
+            Ok(())
+        }
+    }
+    let made = Signal::new();
+    let spec = ChildSpec::pool("pool", || Pool::builder().size(2), move || Second(made.add() == 2));
+    let to_pool = spec.reference();
+    let started = Supervisor::one_for_one().on(on.here().backend()).child(spec).start().wait();
+    let error = started.unwrap_err().to_string();
+    assert!(error.contains("pool") && error.contains("member 1"), "{error}");
+    assert!(to_pool.process().is_none());
+    all_are_over(on);
 }
 
 fn a_graceful_stop_of_a_pool_finishes_what_was_sent(on: &Systems) {

@@ -5,6 +5,9 @@
 //! own, which restarts those that fail; each [keeps its mailbox](super::supervisor::Mailbox::Keep), so its
 //! reference stays valid, and what waits in it is handled by the successor.
 //!
+//! Where a process is wanted, [`Pool::process`] stands for the pool; [`ChildSpec::pool`] is a pool that is a
+//! child of a supervisor.
+//!
 //! Several actors on one mailbox are a pool with [`Routing::first_idle`]: the messages wait in a channel,
 //! which each member receives from when it has nothing else to do.
 
@@ -20,6 +23,8 @@ pub use self::builder::PoolBuilder;
 use self::routing::Route;
 pub use self::routing::Routing;
 use self::sending::Waits;
+#[cfg(doc)]
+use super::supervisor::ChildSpec;
 use super::supervisor::{ChildError, SupervisorRef};
 use super::{ExitReason, ProcessRef};
 use crate::base::sync::lock_std;
@@ -163,6 +168,10 @@ impl<M: Send + 'static> Pool<M> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
+        self.try_send_as(message, false)
+    }
+
+    fn try_send_as(&self, message: M, urgent: bool) -> Result<(), TrySendError<M>> {
         if let Some(queue) = self.0.route.queue() {
             return queue.try_send(message);
         }
@@ -175,7 +184,10 @@ impl<M: Send + 'static> Pool<M> {
             let others = if self.0.route.is_free() { members.len() } else { 1 };
             let mut gone = None;
             for at in (0..others).map(|step| (first + step) % members.len()) {
-                match members[at].process.try_send(message) {
+                let process = &members[at].process;
+                let sent =
+                    if urgent { process.urgent().try_send(message) } else { process.try_send(message) };
+                match sent {
                     Ok(()) => return Ok(()),
                     Err(TrySendError::Full(unsent)) => message = unsent,
                     Err(TrySendError::Closed(unsent)) => {
@@ -268,6 +280,80 @@ impl<M: Send + 'static> Pool<M> {
     {
         let members = self.list();
         members.iter().filter(|member| member.process.try_send(message.clone()).is_ok()).count()
+    }
+
+    /// Returns the pool as a process that takes messages: a reference to be registered, to be a member of a
+    /// [`Group`](super::Group) or a subscriber of a [`Topic`](super::Topic), to be sent messages later
+    /// ([`send_after`](ProcessRef::send_after)), or to be handed to who knows nothing of pools. A message
+    /// goes to the member that the routing says, by the hand of whoever sends it, as with [`Pool::send`]. All
+    /// these references are equal.
+    ///
+    /// Its pid is that of the pool's [supervisor](Pool::supervisor): it ends with the pool, and whoever
+    /// monitors it, or links to it, is told then; an exit signal of nobody in particular
+    /// ([`ProcessRef::exit`]), [`drain`](ProcessRef::drain) included, stops the pool as [`Pool::stop`] does.
+    /// [Urgent](ProcessRef::urgent) messages are urgent at the member, and nothing special in a queue that
+    /// the members [share](Routing::first_idle). A question to it that its member drops, or leaves behind,
+    /// fails as [`Broken`](Failure::Broken) while the pool goes on; it is not known who will owe the answer,
+    /// so no circle of waits is found through it. The message of a timer that finds no room is lost. Another
+    /// node knows a process by its pid alone, and cannot send to a pool: give it a process that passes
+    /// messages on.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = u32;
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: u32, _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// use twoply::{Wait, actor::{Pool, Registry}};
+    ///
+    /// let registry = Registry::new();
+    /// let pool = Pool::builder().size(2).start(|| Quiet).wait()?;
+    /// registry.register("workers", &pool.process())?;
+    ///
+    /// // Somewhere else:
+    /// let workers = registry.whereis::<u32>("workers")?.expect("they are there");
+    /// workers.send(7).wait()?;
+    /// assert_eq!(workers, pool.process());
+    /// pool.stop().wait();
+    /// assert!(registry.whereis_pid("workers").is_none() && workers.is_closed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn process(&self) -> ProcessRef<M> {
+        self.new_process()
+    }
+
+    /// Returns the pool that `process` is a reference to, if it is one to a pool, to resize it or to look at
+    /// its members.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = u32;
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: u32, _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// use twoply::{Wait, actor::Pool};
+    ///
+    /// let process = Pool::builder().size(2).start(|| Quiet).wait()?.process();
+    /// let pool = Pool::of(&process).expect("it is one");
+    /// assert_eq!(pool.members().len(), 2);
+    /// assert!(Pool::of(&pool.members()[0]).is_none());
+    /// # pool.stop().wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn of(process: &ProcessRef<M>) -> Option<Pool<M>> {
+        process.cell().target()?.downcast_ref::<Pool<M>>().cloned()
     }
 
     /// Returns the members, in the order in which they were started.

@@ -8,7 +8,7 @@ mod event;
 mod exit_watch;
 mod mailbox;
 pub(super) mod pid;
-mod proxy;
+pub(super) mod proxy;
 mod receive;
 mod reference;
 mod serial;

@@ -80,6 +80,8 @@ pub use child_ref::ChildRef;
 pub use error::{ChildError, Ignore, PlanError, StartError};
 pub use handle::{Control, SupervisorRef};
 pub use partitions::Partitions;
+pub(super) use plan::StartingSupervisor;
+pub(super) use report::Events;
 pub use report::{Report, SupervisorEvent};
 pub use spec::{ChildSpec, Mailbox, Restart, Shutdown};
 pub use starter::Starter;

@@ -190,8 +190,9 @@ impl<M: Send + 'static> Group<M> {
         self.len() == 0
     }
 
-    /// Sends `message` to every member whose mailbox takes it at once. Returns the number of those. [`Group`]
-    /// has an example.
+    /// Sends `message` to every member whose mailbox takes it at once. Returns the number of those. A member
+    /// whose mailbox is full misses it, and nobody learns which one that is; a [`Topic`](crate::actor::Topic)
+    /// waits for such subscribers, or tells the publisher of them. [`Group`] has an example.
     pub fn broadcast(&self, message: &M) -> usize
     where
         M: Clone,

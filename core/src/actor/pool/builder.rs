@@ -9,8 +9,11 @@ use std::time::Duration;
 use super::routing::{Route, Routing};
 use super::sending::Waits;
 use super::{Member, Pool, Shared};
-use crate::actor::supervisor::{ChildSpec, Mailbox, Report, Restart, StartError, Supervisor};
-use crate::actor::{Actor, Builder};
+use crate::actor::supervisor::{
+    ChildRef, ChildSpec, Events, Mailbox, Report, Restart, StartError, StartingSupervisor, Supervisor,
+};
+use crate::actor::{Actor, Builder, Process};
+use crate::base::sync::lock_std;
 use crate::channel::Receiver;
 use crate::kernel::backend::Backend;
 use crate::sync;
@@ -151,29 +154,71 @@ impl<M: Send + 'static> PoolBuilder<M> {
         A: Actor<Message = M>,
         F: Fn() -> A + Send + Sync + 'static,
     {
+        self.begin(None::<&Process<()>>, &[], Arc::new(make))?.finish().await
+    }
+
+    /// Starts the supervisor, linked to `parent`, which starts the members. What it does is told to `above`,
+    /// too.
+    pub(in crate::actor) fn begin<P, A, F>(
+        self,
+        parent: Option<&Process<P>>,
+        above: &[Events],
+        make: Arc<F>,
+    ) -> Result<StartingPool<M>, StartError>
+    where
+        P: Send + 'static,
+        A: Actor<Message = M>,
+        F: Fn() -> A + Send + Sync + 'static,
+    {
         let (route, queue) = Route::new(self.routing);
         let maker: Arc<dyn Members<M>> =
-            Arc::new(Maker { make: Arc::new(make), queue, settings: self.settings, made_at: self.made_at });
+            Arc::new(Maker { make, queue, settings: self.settings, made_at: self.made_at });
         let mut supervisor = self.supervisor;
-        let mut started = Vec::new();
+        let mut members = Vec::new();
         for number in 0..self.size as u64 {
             let spec = Arc::clone(&maker).spec(number);
-            started.push((Arc::from(spec.id()), spec.reference()));
+            members.push((Arc::from(spec.id()), spec.reference()));
             supervisor = supervisor.child(spec);
         }
         let maker_of_more = Arc::downgrade(&maker);
-        let supervisor = supervisor.start().await?;
-        let members =
-            started.into_iter().filter_map(|(id, child)| Some(Member { id, process: child.process()? }));
-        Ok(Pool(Arc::new(Shared {
-            members: Mutex::new(Arc::new(members.collect())),
+        let supervisor = supervisor.begin(parent, above)?;
+        let pool = Pool(Arc::new(Shared {
+            members: Mutex::default(),
             route,
             waits: Waits::new(),
-            supervisor,
+            supervisor: supervisor.supervisor().clone(),
             gone: Mutex::default(),
             maker: maker_of_more,
             next: sync::Mutex::new(self.size as u64),
-        })))
+        }));
+        Ok(StartingPool { pool, members, supervisor })
+    }
+}
+
+/// A pool whose supervisor runs, and now starts the members.
+pub(in crate::actor) struct StartingPool<M: Send + 'static> {
+    /// It has no members yet.
+    pool: Pool<M>,
+    /// The ids of the members, and the references that lead to their processes.
+    members: Vec<(Arc<str>, ChildRef<M>)>,
+    supervisor: StartingSupervisor,
+}
+
+impl<M: Send + 'static> StartingPool<M> {
+    /// Returns the pool, which has no members yet.
+    pub(in crate::actor) fn pool(&self) -> &Pool<M> {
+        &self.pool
+    }
+
+    /// Waits until all members have been started.
+    pub(in crate::actor) async fn finish(self) -> Result<Pool<M>, StartError> {
+        self.supervisor.finish().await?;
+        let started = self.members.into_iter();
+        let members = started.filter_map(|(id, child)| Some(Member { id, process: child.process()? }));
+        let members = Arc::new(members.collect());
+        let before = std::mem::replace(&mut *lock_std(&self.pool.0.members), members);
+        drop(before);
+        Ok(self.pool)
     }
 }
 

@@ -1,12 +1,16 @@
-//! A pool as a target of messages: [`Sink`] for [`Pool`].
+//! A pool as a target of messages: [`Sink`] for [`Pool`], and the [`Way`] of its [`ProcessRef`].
 //!
 //! A message that has to wait for room waits at one member. Which one that is cannot be told from the key
 //! that the sender keeps, so the pool keeps that, with the key of the member's own queue.
 
+use std::any::Any;
 use std::sync::Mutex;
 use std::task::{Context, Poll};
 
 use super::{Member, Pool};
+use crate::actor::process::cell::Cell;
+use crate::actor::process::proxy::Way;
+use crate::actor::{ExitReason, ProcessRef};
 use crate::base::sync::lock_std;
 use crate::base::waitlist::{LinkedSlab, WaitKey};
 use crate::channel::{SendError, Sink, TrySendError, take_message};
@@ -18,6 +22,21 @@ pub(super) struct Waits<M: Send + 'static>(Mutex<LinkedSlab<Attempt<M>>>);
 struct Attempt<M: Send + 'static> {
     member: Member<M>,
     wait_key: WaitKey,
+}
+
+impl<M: Send + 'static> Attempt<M> {
+    fn poll(
+        &mut self,
+        urgent: bool,
+        message: &mut Option<M>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<M>>> {
+        let process = &self.member.process;
+        match urgent {
+            true => process.urgent().poll_send(&mut self.wait_key, message, cx),
+            false => process.poll_send(&mut self.wait_key, message, cx),
+        }
+    }
 }
 
 impl<M: Send + 'static> Waits<M> {
@@ -53,11 +72,10 @@ impl<M: Send + 'static> Pool<M> {
         *message = Some(unsent);
         Ok(Attempt { member: members[at].clone(), wait_key: WaitKey::new() })
     }
-}
 
-impl<M: Send + 'static> Sink<M> for Pool<M> {
-    fn poll_send(
+    fn poll_send_as(
         &self,
+        urgent: bool,
         wait_key: &mut WaitKey,
         message: &mut Option<M>,
         cx: &mut Context<'_>,
@@ -72,7 +90,7 @@ impl<M: Send + 'static> Sink<M> for Pool<M> {
                 Ok(attempt) => attempt,
                 Err(error) => return Poll::Ready(Err(error)),
             };
-            match attempt.member.process.poll_send(&mut attempt.wait_key, message, cx) {
+            match attempt.poll(urgent, message, cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
                 // The member is gone; there may be others.
                 Poll::Ready(Err(SendError(unsent))) => {
@@ -85,6 +103,58 @@ impl<M: Send + 'static> Sink<M> for Pool<M> {
                 }
             }
         }
+    }
+
+    /// Returns true if neither a member nor a queue of theirs takes messages.
+    fn is_closed(&self) -> bool {
+        match self.0.route.queue() {
+            Some(queue) => queue.is_closed(),
+            None => self.list().iter().all(|member| member.process.is_closed()),
+        }
+    }
+
+    pub(super) fn new_process(&self) -> ProcessRef<M> {
+        ProcessRef::new(Cell::with_way(self.0.supervisor.pid(), Box::new(self.clone())))
+    }
+}
+
+impl<M: Send + 'static> Way<M> for Pool<M> {
+    fn try_send(&self, message: M, urgent: bool) -> Result<(), TrySendError<M>> {
+        self.try_send_as(message, urgent)
+    }
+
+    fn poll_send(
+        &self,
+        urgent: bool,
+        wait_key: &mut WaitKey,
+        message: &mut Option<M>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<M>>> {
+        self.poll_send_as(urgent, wait_key, message, cx)
+    }
+
+    fn stop_send(&self, wait_key: &mut WaitKey) {
+        Sink::stop_send(self, wait_key);
+    }
+
+    fn ended(&self) -> Option<ExitReason> {
+        let reason = self.0.supervisor.process().cell().reason();
+        reason.or_else(|| self.is_closed().then_some(ExitReason::NoProcess))
+    }
+
+    fn target(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
+}
+
+impl<M: Send + 'static> Sink<M> for Pool<M> {
+    fn poll_send(
+        &self,
+        wait_key: &mut WaitKey,
+        message: &mut Option<M>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<M>>> {
+        self.poll_send_as(false, wait_key, message, cx)
     }
 
     fn stop_send(&self, wait_key: &mut WaitKey) {

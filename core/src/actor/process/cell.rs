@@ -79,7 +79,7 @@ pub(in crate::actor) struct Extra<M> {
     pub(in crate::actor) undelivered: Option<Undelivered<M>>,
     /// The backend that calls the hook when the process is over.
     pub(in crate::actor) home: Option<Weak<dyn Backend>>,
-    /// The process elsewhere for which this cell stands.
+    /// The process elsewhere, or the pool, for which this cell stands.
     pub(in crate::actor) proxy: Option<Proxy<M>>,
     /// The number of references; `None` where the process lives on without any.
     pub(in crate::actor) references: Option<AtomicUsize>,
@@ -115,7 +115,7 @@ impl<M> Cell<M> {
         })
     }
 
-    /// Makes the cell of a process that is over, for one elsewhere.
+    /// Makes the cell of a process that is over, for what is elsewhere.
     pub(super) fn over(extra: Extra<M>) -> Arc<Cell<M>> {
         Arc::new(Cell {
             serial: 0,

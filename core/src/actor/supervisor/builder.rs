@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::error::StartError;
 use super::handle::SupervisorRef;
-use super::plan::{Plan, SupervisorTemplate};
-use super::report::{Report, SupervisorEvent};
+use super::plan::{Plan, StartingSupervisor, SupervisorTemplate};
+use super::report::{Events, Report, SupervisorEvent};
 use super::spec::ChildSpec;
 use super::{AutoShutdown, Strategy};
 #[cfg(doc)]
@@ -388,6 +388,15 @@ impl Supervisor {
         parent: &Process<P>,
     ) -> impl Future<Output = Result<SupervisorRef, StartError>> + Send + use<P> {
         self.into_template().start(Some(parent))
+    }
+
+    /// Starts the supervisor's process, which is below those whom it tells `above`.
+    pub(in crate::actor) fn begin<P: Send + 'static>(
+        self,
+        parent: Option<&Process<P>>,
+        above: &[Events],
+    ) -> Result<StartingSupervisor, StartError> {
+        self.into_template().begin(parent, &[], above)
     }
 
     pub(super) fn into_template(self) -> SupervisorTemplate {

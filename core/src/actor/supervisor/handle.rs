@@ -76,7 +76,7 @@ impl SupervisorRef {
         SupervisorRef { process }
     }
 
-    pub(super) fn process(&self) -> &ProcessRef<Control> {
+    pub(in crate::actor) fn process(&self) -> &ProcessRef<Control> {
         &self.process
     }
 

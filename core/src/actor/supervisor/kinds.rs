@@ -13,7 +13,9 @@ use super::spec::ChildSpec;
 #[cfg(doc)]
 use super::spec::Restart;
 use super::starter::{Make, Starter};
-use crate::actor::{Actor, IntoExit, Process, ProcessRef};
+#[cfg(doc)]
+use crate::actor::Pool;
+use crate::actor::{Actor, IntoExit, PoolBuilder, Process, ProcessRef};
 use crate::base::sync::lock_std;
 use crate::channel::Receiver;
 
@@ -198,6 +200,52 @@ impl<M: Send + 'static> ChildSpec<M> {
         A: Actor<Message = M>,
     {
         ChildSpec::new(id.into(), ChildKind::Worker, Make::actor(move || Ok(make()), queue))
+    }
+
+    /// Returns a child that is a [pool](crate::actor::Pool): what `pool` builds, with members that `make`
+    /// makes, all of them anew at each start. It is stopped as a supervisor is, with all its members, and
+    /// when it ends because too many of them have failed, it is restarted with fresh ones; what waited for
+    /// those is gone, whatever [`mailbox`](ChildSpec::mailbox) says. References to the child are those of
+    /// [`Pool::process`], and [`Pool::of`] leads back to the pool.
+    ///
+    /// Members are built as [`PoolBuilder::settings`] says, and not by those of the child.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use twoply::actor::{Actor, Context};
+    /// # struct Quiet;
+    /// # impl Actor for Quiet {
+    /// #     type Message = u32;
+    /// #     type Error = Infallible;
+    /// #     async fn handle(&mut self, _: u32, _: &mut Context<Quiet>) -> Result<(), Infallible> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// use twoply::{Wait, actor::Pool};
+    /// use twoply::actor::supervisor::{ChildSpec, Supervisor};
+    ///
+    /// let workers = ChildSpec::pool("workers", || Pool::builder().size(3), || Quiet);
+    /// let to_workers = workers.reference();
+    /// let supervisor = Supervisor::one_for_one().child(workers).start().wait()?;
+    /// to_workers.send(7).wait()?;
+    /// let pool = to_workers.process().and_then(|process| Pool::of(&process)).expect("it runs");
+    /// assert_eq!(pool.members().len(), 3);
+    /// supervisor.stop().wait();
+    /// assert!(pool.members().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn pool<A, F>(
+        id: impl Into<Arc<str>>,
+        pool: impl Fn() -> PoolBuilder<M> + Send + Sync + 'static,
+        make: F,
+    ) -> ChildSpec<M>
+    where
+        A: Actor<Message = M>,
+        F: Fn() -> A + Send + Sync + 'static,
+    {
+        ChildSpec::new(id.into(), ChildKind::Supervisor, Make::pool(pool, make))
     }
 
     /// Returns a child that `start` starts, each time anew, with [`Starter::spawn`] or another of its

@@ -109,15 +109,19 @@ impl SupervisorTemplate {
 }
 
 /// A supervisor whose process has been started, and now starts the children.
-pub(super) struct StartingSupervisor {
+pub(in crate::actor) struct StartingSupervisor {
     pub(super) supervisor: SupervisorRef,
     /// Receives the outcome when all children have been started, or one could not be.
     started: oneshot::Receiver<Result<(), StartError>>,
 }
 
 impl StartingSupervisor {
+    pub(in crate::actor) fn supervisor(&self) -> &SupervisorRef {
+        &self.supervisor
+    }
+
     /// Waits until all children have been started.
-    pub(super) async fn finish(self) -> Result<SupervisorRef, StartError> {
+    pub(in crate::actor) async fn finish(self) -> Result<SupervisorRef, StartError> {
         match self.started.await {
             Ok(started) => started.map(|()| self.supervisor),
             Err(_) => Err(StartError::of_supervisor("it ended before all children were started".into())),

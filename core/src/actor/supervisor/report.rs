@@ -96,7 +96,7 @@ impl fmt::Display for SupervisorEvent {
 }
 
 /// The channel to those who follow what supervisors do.
-pub(super) type Events = broadcast::Sender<SupervisorEvent>;
+pub(in crate::actor) type Events = broadcast::Sender<SupervisorEvent>;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

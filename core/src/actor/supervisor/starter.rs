@@ -19,8 +19,8 @@ use super::spec::Mailbox;
 use crate::actor::behaviour::{Begun, run_with};
 use crate::actor::catch_panic::catch_panic;
 use crate::actor::{
-    Actor, Builder, IntoExit, Pid, Process, ProcessRef, RegisterError, Registry, SpawnProcessError,
-    StartActorError,
+    Actor, Builder, IntoExit, Pid, PoolBuilder, Process, ProcessRef, RegisterError, Registry,
+    SpawnProcessError, StartActorError,
 };
 use crate::base::sync::lock_std;
 use crate::channel::{Receiver, oneshot, watch};
@@ -83,6 +83,35 @@ impl<M: Send + 'static> Make<M> {
                     Ok(Begun::Ignored) => Err(Ignore.into()),
                     Err(_) => Err(ended.await.into()),
                 }
+            })
+        }))
+    }
+}
+
+impl<M: Send + 'static> Make<M> {
+    /// Makes a pool, which counts as started when its members have been started.
+    pub(super) fn pool<A, F>(pool: impl Fn() -> PoolBuilder<M> + Send + Sync + 'static, make: F) -> Make<M>
+    where
+        A: Actor<Message = M>,
+        F: Fn() -> A + Send + Sync + 'static,
+    {
+        let make = Arc::new(make);
+        Make(Box::new(move |starter| {
+            let starting = catch_start(|| {
+                Ok(pool().begin(Some(starter.supervisor), starter.above, Arc::clone(&make))?)
+            });
+            if let Ok(starting) = &starting {
+                starter.child.spawned(&starting.pool().process());
+            }
+            let names = starter.child.names.clone();
+            Box::pin(async move {
+                let pool = starting?.finish().await?;
+                let process = pool.process();
+                // Not before: who finds it by its name finds members.
+                for (registry, name) in names {
+                    registry.register(name, &process)?;
+                }
+                Ok(MadeChild { process, supervisor: Some(pool.supervisor().clone()) })
             })
         }))
     }

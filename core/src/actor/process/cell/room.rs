@@ -58,10 +58,8 @@ impl<M> Cell<M> {
             let closed = inbox.life.is_closed();
             let queue = &mut inbox.queue;
             if closed {
-                // The close has taken all entries out.
-                wait_key.take();
                 drop(inbox);
-                return self.poll_forward(urgent, message, cx);
+                return self.poll_forward(urgent, wait_key, message, cx);
             }
             let has_permit = wait_key.is_set() && !queue.is_waiting(wait_key);
             if has_permit || (!wait_key.is_set() && !self.is_full(queue)) {
@@ -199,6 +197,9 @@ impl<M> Cell<M> {
     pub(in crate::actor::process) fn stop_send(&self, wait_key: &mut WaitKey) {
         if !wait_key.is_set() {
             return;
+        }
+        if let Some(proxy) = self.proxy() {
+            return proxy.stop_send(wait_key);
         }
         let mut wakers = Vec::new();
         let mut inbox = lock(&self.inbox);
