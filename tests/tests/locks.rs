@@ -12,7 +12,8 @@ use std::time::Duration;
 use twoply_core::Wait;
 use twoply_core::future::yield_now;
 use twoply_core::sync::{
-    LockError, Mutex, MutexGuard, OwnedRwLockWriteGuard, RwLock, RwLockWriteGuard, Semaphore,
+    LockError, MappedGuard, Mutex, MutexGuard, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard,
+    RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore,
 };
 use twoply_core::task::Task;
 use twoply_core::time::timeout;
@@ -38,6 +39,7 @@ laws! {
         a_cancellation_poisons_nothing,
         a_panic_that_began_before_the_lock_poisons_nothing,
         a_downgraded_writer_lets_readers_in_and_no_writer,
+        a_guard_of_a_part_keeps_the_whole_locked,
     }
 }
 
@@ -455,4 +457,38 @@ fn a_lock_that_nobody_has_waited_for_fits_a_cache_line() {
     assert!(size_of::<Mutex<u64>>() <= 48);
     assert!(size_of::<RwLock<u64>>() <= 64);
     assert!(size_of::<Semaphore>() <= 64);
+}
+
+fn a_guard_of_a_part_keeps_the_whole_locked(on: &Systems) {
+    let mutex = Arc::new(Mutex::new((1, String::from("a"))));
+    // It goes to another task, and across a wait.
+    let part = OwnedMutexGuard::map(Arc::clone(&mutex).lock_owned().wait(), |(_, text)| text);
+    assert!(mutex.try_lock().is_none());
+    let changer = on.there().spawn(async move {
+        let mut part = part;
+        yield_now().await;
+        part.push('b');
+        MappedGuard::unmap(part).0 += 1;
+    });
+    changer.wait().unwrap();
+    assert_eq!(*mutex.try_lock().unwrap(), (2, String::from("ab")));
+
+    let none = MutexGuard::try_map(mutex.lock().wait(), |(number, _)| Some(number).filter(|n| **n > 2));
+    assert_eq!(none.unwrap_err().0, 2, "the guard comes back, with the lock");
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        drop(MutexGuard::map(mutex.lock().wait(), |_| -> &mut u8 { panic!("no part") }));
+    }));
+    assert!(panicked.is_err());
+    assert!(mutex.try_lock().is_some(), "a panic gives the lock back");
+
+    let lock = Arc::new(RwLock::new([1, 2]));
+    let reader = RwLockReadGuard::map(lock.read().wait(), |[first, _]| first);
+    let other = OwnedRwLockReadGuard::map(Arc::clone(&lock).read_owned().wait(), |[_, second]| second);
+    assert_eq!(*reader + *other, 3);
+    drop(reader);
+    assert!(lock.try_write().is_none(), "the other one reads");
+    drop(other);
+    *RwLockWriteGuard::map(lock.write().wait(), |[first, _]| first) += 10;
+    *OwnedRwLockWriteGuard::map(Arc::clone(&lock).write_owned().wait(), |[_, second]| second) += 10;
+    assert_eq!(*lock.try_write().unwrap(), [11, 12]);
 }

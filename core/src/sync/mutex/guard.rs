@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use super::super::mapped::mapped;
 use super::Mutex;
 use crate::kernel::strand::with_state;
 use crate::kernel::task::holders::take_lock;
@@ -234,3 +235,6 @@ impl<T: ?Sized + fmt::Display> fmt::Display for OwnedMutexGuard<T> {
         T::fmt(self, f)
     }
 }
+
+mapped! { changing MutexGuard<'a, T> }
+mapped! { changing OwnedMutexGuard<T> }

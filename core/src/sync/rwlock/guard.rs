@@ -6,6 +6,7 @@ use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use super::super::mapped::mapped;
 use super::RwLock;
 use super::raw::{Access, READER, WRITER};
 use crate::kernel::task::TaskId;
@@ -201,3 +202,8 @@ impl<T: ?Sized> OwnedRwLockWriteGuard<T> {
         reader
     }
 }
+
+mapped! { reading RwLockReadGuard<'a, T> }
+mapped! { changing RwLockWriteGuard<'a, T> }
+mapped! { reading OwnedRwLockReadGuard<T> }
+mapped! { changing OwnedRwLockWriteGuard<T> }
