@@ -25,8 +25,8 @@
 //! - A file without positions (a pipe, a terminal) has no place to read from again. What a dropped read has
 //!   taken is kept for the next one. Without an io_uring such a file takes a thread of the pool for as long
 //!   as a read waits; what can be watched is better read as a [`Pollable`](crate::io::Pollable).
-//! - A function of this module that is one step for the caller ([`write`](write()), [`replace`](replace()),
-//!   [`copy`]) goes on to its end.
+//! - A function of this module that is one step for the caller ([`write`](write()), [`write_synced`],
+//!   [`replace`](replace()), [`copy`]) goes on to its end.
 //!
 //! A runtime that ends waits for what its pool does, until its deadline, and for what its workers have handed
 //! to the system; a read that waits for somebody else, of a pipe, goes to the pool of the process then.

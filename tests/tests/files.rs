@@ -557,6 +557,10 @@ fn a_pool_that_refuses_is_an_error(on: &Systems) {
     let refused = system.spawn(async move {
         let error = fs::metadata("/").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+        assert_eq!(told(&error).1, Some(PathBuf::from("/")));
+        let error = fs::rename("/from", "/to").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+        assert_eq!(told(&error).1, Some(PathBuf::from("/from")));
         file.sync_all().await
     });
     let refused = refused.wait().unwrap();

@@ -15,8 +15,9 @@ pub(super) async fn in_steps<T: Send + 'static>(
     path: &Path,
     make: impl FnOnce(&Path, &Gate) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let (path, gate) = (path.to_owned(), gate());
-    call(move || make(&path, &gate).map_err(|error| of_path(operation, Some(&path), error))).await
+    let (owned, gate) = (path.to_owned(), gate());
+    // Out here, where a pool that refuses the call is told in the same way.
+    call(move || make(&owned, &gate)).await.map_err(|error| of_path(operation, Some(path), error))
 }
 
 /// Makes one call with the path, where it may block.
@@ -36,13 +37,12 @@ async fn on_paths<T: Send + 'static>(
     to: &Path,
     make: impl FnOnce(&Path, &Path) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let (from, to, gate) = (from.to_owned(), to.to_owned(), gate());
+    let (one, other, gate) = (from.to_owned(), to.to_owned(), gate());
     let make = move || {
-        let call = FileCall { to: Some(&to), ..FileCall::new(operation, Some(&from)) };
-        let made = gate.make(call, || make(&from, &to));
-        made.map_err(|error| of_paths(operation, &from, &to, error))
+        let call = FileCall { to: Some(&other), ..FileCall::new(operation, Some(&one)) };
+        gate.make(call, || make(&one, &other))
     };
-    call(make).await
+    call(make).await.map_err(|error| of_paths(operation, from, to, error))
 }
 
 /// Reads a whole file.
@@ -94,10 +94,12 @@ pub async fn read_to_string(path: impl AsRef<Path> + Send) -> io::Result<String>
 /// Writes a whole file, which is created, or has its former content replaced. A program that is cut off in
 /// the middle leaves a part of it; [`replace`](super::replace()) does not.
 ///
-/// Dropping the future when the file is being written does not stop that.
+/// Once polled it is done to its end, also when the future is dropped: perhaps later, if threads are busy. A
+/// second write to the same path that begins before that is over may mix with it.
 ///
 /// # Errors
-/// The system's, with operation and path; some of it may have been written then.
+/// The system's, with operation and path. The former content is gone then, and some of the new one may have
+/// been written.
 ///
 /// # Examples
 /// ```
@@ -122,12 +124,14 @@ pub async fn write(path: impl AsRef<Path> + Send, bytes: impl AsRef<[u8]> + Send
 /// It is one operation. A [`File`](super::File) that is created, written and
 /// [synced](super::File::sync_all) takes three, each of which may wait for a thread. As there, the name of a
 /// file that is new is on the device when its directory is synced, too; [`replace`](super::replace()) does
-/// that.
+/// that, and leaves the former content in place until the new one is there.
 ///
-/// Dropping the future when the file is being written does not stop that.
+/// Once polled it is done to its end, also when the future is dropped: perhaps later, if threads are busy. A
+/// second write to the same path that begins before that is over may mix with it.
 ///
 /// # Errors
-/// The system's, with operation and path; some of it may have been written then.
+/// The system's, with operation and path. The former content is gone then, and some of the new one may have
+/// been written.
 ///
 /// # Examples
 /// ```

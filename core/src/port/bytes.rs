@@ -12,7 +12,7 @@ use super::CodecError;
 /// Bytes in memory that is shared: a clone copies none of them, and neither does a part of them.
 ///
 /// They are what [`Buffer::take_shared`](super::Buffer::take_shared) takes out. Those that are kept keep at
-/// most 4 KiB of others, which have been read with them.
+/// most 4 KiB of others, which have been read with them. Those that are made of a `Vec` are copied once.
 ///
 /// # Examples
 /// ```
@@ -40,7 +40,7 @@ impl Bytes {
         Bytes { block, start: range.start, end: range.end }
     }
 
-    /// Returns the part of them in `range`, which shares their memory.
+    /// Returns the part of them in `range`, which shares their memory, and so keeps all of it.
     ///
     /// # Panics
     /// When the range does not lie within them.
@@ -176,8 +176,8 @@ impl Deref for Text {
 
     #[inline]
     fn deref(&self) -> &str {
-        // SAFETY: the only way to make one has found its bytes to be UTF-8, and they are never changed: a
-        // block that is shared is written to by nobody.
+        // SAFETY: one is made of a `String`, or of bytes that have been found to be UTF-8; and they are never
+        // changed: a block that is shared is written to by nobody.
         unsafe { std::str::from_utf8_unchecked(&self.bytes) }
     }
 }

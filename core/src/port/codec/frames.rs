@@ -175,7 +175,7 @@ impl Frames {
         let length = length as usize;
         if buf.len() - width < length {
             // No more at a time than a peer has to send for it: a length alone costs it nothing.
-            buf.reserve((length + width - buf.len()).min(64 << 10));
+            buf.reserve((length - (buf.len() - width)).min(64 << 10));
             return Ok(None);
         }
         buf.advance(width);
