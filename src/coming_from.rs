@@ -20,7 +20,7 @@
 //! | `new_current_thread`, `LocalRuntime` | [`build_local`](crate::runtime::Builder::build_local) |
 //! | `on_thread_start`, `on_thread_park`, `on_task_spawn` | the same names in [`Hooks`](crate::runtime::Hooks); [`around_threads`](crate::runtime::Builder::around_threads) is both ends in one |
 //! | `thread_name`, `core_affinity` | [`name`](crate::runtime::Builder::name), [`worker_names`](crate::runtime::Builder::worker_names), [`pin_workers`](crate::runtime::Builder::pin_workers) |
-//! | `RuntimeMetrics`, `enable_metrics_poll_time_histogram` | [`Runtime::metrics`](crate::Runtime::metrics), [`green_backend::Metrics`](crate::green_backend::Metrics), [`time_polls`](crate::runtime::Builder::time_polls) |
+//! | `RuntimeMetrics`, `enable_metrics_poll_time_histogram` | [`Runtime::metrics`](crate::Runtime::metrics), [`green_backend::Metrics`](crate::green_backend::Metrics), [`time_polls`](crate::runtime::Builder::time_polls), [`time_tasks`](crate::runtime::Builder::time_tasks) |
 //! | `spawn_local`, `LocalSet` | [`LocalRuntime::spawn_local`](crate::runtime::LocalRuntime::spawn_local) on a runtime of one thread, [`spawn_pinned`](crate::spawn_pinned) on any |
 //! | `task_local!` | [`task_local!`](crate::task_local!); children have the values that they [`inherit`](crate::task::inherit()) |
 //! | `JoinSet` | [`TaskGroup`](crate::task::TaskGroup); [`scope`](crate::task::scope()) for tasks that borrow |

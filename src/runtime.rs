@@ -40,7 +40,8 @@ use twoply_green::Green;
 use twoply_native::Native;
 
 pub use twoply_core::hooks::{
-    AroundPolls, Hooks, HooksAlreadySet, TaskMeta, process_hooks, set_process_hooks,
+    AroundPolls, Histogram, Hooks, HooksAlreadySet, KindTimes, TaskMeta, TaskTimer, TaskTimes, process_hooks,
+    set_process_hooks,
 };
 pub use twoply_core::io_threads::IoMetrics;
 pub use twoply_core::threads::{PoolLimits, PoolMetrics};
@@ -82,6 +83,8 @@ pub struct Runtime {
     backend: Backend,
     /// The runtime of that backend.
     engine: Engine,
+    /// The clock of its tasks, if the builder was asked for that.
+    timer: Option<TaskTimer>,
     /// The thread that dumps its tasks on a signal, if the builder was asked for that.
     _dumps: Option<DumpOnSignal>,
 }
@@ -290,6 +293,24 @@ impl Runtime {
         }
     }
 
+    /// Returns how long the polls of its tasks have taken, and how late they have begun, by the kind of the
+    /// task; `None` unless the builder was asked to [measure](Builder::time_tasks) that.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Runtime, Wait, future::yield_now};
+    ///
+    /// let runtime = Runtime::builder().workers(1).time_tasks().build()?;
+    /// runtime.spawn(async { yield_now().await }).wait().unwrap();
+    /// runtime.spawn_fn(|| 7).wait().unwrap();
+    /// // futures: busy for 8.5us; polls: 2, half < 4us, 99 % < 8us, all < 8us; delays of starts: ...
+    /// print!("{}", runtime.task_times().expect("it was asked for"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn task_times(&self) -> Option<TaskTimes> {
+        self.timer.as_ref().map(TaskTimer::read)
+    }
+
     /// Returns the green runtime behind it, if it is one: for what only that has, such as the counters of its
     /// workers.
     ///
@@ -360,7 +381,7 @@ impl From<Green> for Runtime {
     /// ```
     fn from(green: Green) -> Runtime {
         let backend = if green.has_fibers() { Backend::Fibers } else { Backend::Green };
-        Runtime { backend, engine: Engine::Green(green), _dumps: None }
+        Runtime { backend, engine: Engine::Green(green), timer: None, _dumps: None }
     }
 }
 
@@ -368,7 +389,7 @@ impl From<Green> for Runtime {
 impl From<Native> for Runtime {
     /// Makes a runtime of a native one, which may have settings that [`Builder`] does not know.
     fn from(native: Native) -> Runtime {
-        Runtime { backend: Backend::Native, engine: Engine::Native(native), _dumps: None }
+        Runtime { backend: Backend::Native, engine: Engine::Native(native), timer: None, _dumps: None }
     }
 }
 

@@ -8,7 +8,7 @@
 //!
 //! | file | duty |
 //! |---|---|
-//! | `counts`, `sync`, `lock`, `affinity` | counters of a worker; what the rest is built from; processors of workers |
+//! | `counts`, `sync`, `lock` | counters of a worker; what the rest is built from |
 //! | `queue`, `sleepers` | the run queue that others steal from; which workers sleep, and who is woken |
 //! | `fiber` | stacks, and the switch between them |
 //! | `revocable`, `asymmetric_fence` | a cell that one thread uses and another may empty; the fence that makes it cheap |
@@ -25,7 +25,6 @@
 //! | `runtime`, `local` | what users see: the runtime and its settings; one on the thread that waits for it |
 //! | `host` | the worker inside a foreign event loop |
 
-mod affinity;
 mod asymmetric_fence;
 mod backend;
 mod carrier;
@@ -58,5 +57,6 @@ pub use host::{Host, IntoHostError};
 pub use local::LocalRuntime;
 pub use metrics::{Metrics, WorkerMetrics};
 pub use runtime::{Builder, FiberPromise, Green};
-pub use timing::{Histogram, Times};
+pub use timing::Times;
+pub use twoply_core::hooks::Histogram;
 pub use watchdog_state::LongPoll;

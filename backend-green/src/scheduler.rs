@@ -46,9 +46,8 @@ use twoply_core::io_threads::IoThreads;
 use twoply_core::reactor::Reactor;
 use twoply_core::strand::in_turn;
 use twoply_core::task::TaskList;
-use twoply_core::threads::{BlockingPool, PoolLimits, ThreadCache};
+use twoply_core::threads::{Affinity, BlockingPool, PoolLimits, ThreadCache};
 
-use crate::affinity::Affinity;
 use crate::core::Core;
 use crate::counts::{Counts, Load};
 use crate::fiber::{StackPool, usage};

@@ -21,7 +21,7 @@ use twoply_core::hooks::Hooks;
 use twoply_core::io_threads::IoThreads;
 use twoply_core::strand;
 use twoply_core::task::{Spawner, TaskList};
-use twoply_core::threads::{self, BlockingPool, Limits, PoolLimits, PoolMetrics, ThreadCache};
+use twoply_core::threads::{self, Affinity, BlockingPool, Limits, PoolLimits, PoolMetrics, ThreadCache};
 
 /// A native runtime: a cache of threads, and the tasks that run on them.
 ///
@@ -91,6 +91,8 @@ pub struct Builder {
     hooks: Hooks,
     /// The setting of [`Builder::io_server`].
     io_threads: usize,
+    /// The setting of [`Builder::pin_threads`].
+    affinity: Option<Arc<Affinity>>,
 }
 
 impl Builder {
@@ -210,6 +212,31 @@ impl Builder {
         self
     }
 
+    /// Binds the threads of the runtime to processors, by the numbers that the operating system has for them:
+    /// each thread may run on any of these, as the system sees fit, and on no other.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] when there is none of them, or no processor of one of these numbers;
+    /// [`io::ErrorKind::Unsupported`] where threads cannot be bound; what the operating system says when it
+    /// refuses one.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::native_backend::Native;
+    ///
+    /// assert!(Native::builder().pin_threads([usize::MAX]).is_err(), "there is no such processor");
+    /// if let Ok(builder) = Native::builder().pin_threads([0, 1]) {
+    ///     let native = builder.build();
+    ///     assert_eq!(native.spawner().spawn_fn(|| 7).wait().unwrap(), 7);
+    /// }
+    /// ```
+    pub fn pin_threads(mut self, cpus: impl IntoIterator<Item = usize>) -> io::Result<Builder> {
+        let cpus: Vec<usize> = cpus.into_iter().collect();
+        self.affinity = Some(Arc::new(Affinity::new(&cpus)?));
+        Ok(self)
+    }
+
     /// Has the [ports](twoply_core::port) of the runtime's tasks run on so many threads, at least one, which
     /// is what there is unless set. Their names end with `-io-` and a number, and they start when they are
     /// needed.
@@ -231,7 +258,13 @@ impl Builder {
     }
 
     /// Makes a runtime with these settings. It starts no thread before its first task.
-    pub fn build(self) -> Native {
+    pub fn build(mut self) -> Native {
+        if let Some(affinity) = self.affinity {
+            self.hooks = self.hooks.around_threads(move |body| {
+                affinity.bind_to_all();
+                body();
+            });
+        }
         let name = self.name.map_or(Cow::Borrowed("twoply-native"), Cow::Owned);
         let io = IoThreads::with_hooks(format!("{name}-io"), self.io_threads, self.hooks.clone());
         let backend = Arc::new_cyclic(|this| Threads {

@@ -28,13 +28,19 @@ fn runtime(on: &Systems) -> Runtime {
 
 fn metrics_are_exported(on: &Systems) {
     let recorder = PrometheusBuilder::new().build_recorder();
-    let runtime = facade!(on.kind()).time_polls().build().unwrap();
+    let runtime = facade!(on.kind()).time_polls().time_tasks().build().unwrap();
     let idle = runtime.spawn(std::future::pending::<()>());
     runtime.spawn(async {}).wait().unwrap();
     metrics::with_local_recorder(&recorder, || runtime.record_metrics("main"));
     let text = recorder.handle().render();
     assert!(text.contains("# TYPE twoply_tasks gauge\ntwoply_tasks{runtime=\"main\"} 1\n"), "{text}");
     assert!(text.contains("# TYPE twoply_offloaded_completed_total counter\n"), "{text}");
+    for (kind, begun) in [("future", 1), ("closure", 0), ("process", 0)] {
+        let labels = format!("{{runtime=\"main\",kind=\"{kind}\",le=\"+Inf\"}}");
+        let key = format!("twoply_task_start_delay_seconds_bucket{labels} ");
+        let count = text.lines().find_map(|line| line.strip_prefix(&key)?.parse::<u64>().ok());
+        assert!(count >= Some(begun), "{text}");
+    }
     let mut timed = 0;
     for worker in 0..on.kind().workers() {
         let polls = format!("twoply_worker_polls_total{{runtime=\"main\",worker=\"{worker}\"}} ");

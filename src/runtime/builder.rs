@@ -9,12 +9,14 @@ use twoply_green::{FiberPromise, Green, LocalRuntime};
 use twoply_native::Native;
 
 use super::dump_on_signal::{DumpOnSignal, Handler};
-use super::{Backend, Engine, Hooks, PoolLimits, Runtime};
+use super::{Backend, Engine, Hooks, PoolLimits, Runtime, TaskTimer};
 use crate::fs;
 use crate::signal::SignalKind;
 use crate::task::Dump;
 
-/// The settings of a [`Runtime`]. A setting that means nothing to the chosen backend is ignored.
+/// The settings of a [`Runtime`]. They have their meaning on every backend, so that a program may change its
+/// backend and nothing else; the few that are about workers say for themselves what becomes of them where
+/// there are none.
 ///
 /// # Examples
 /// ```
@@ -42,6 +44,8 @@ pub struct Builder {
     cpus: Option<Vec<usize>>,
     /// The setting of [`Builder::time_polls`].
     times_polls: bool,
+    /// The setting of [`Builder::time_tasks`].
+    times_tasks: bool,
     /// The setting of [`Builder::max_threads`].
     max_threads: Option<usize>,
     /// The setting of [`Builder::offload_limits`].
@@ -78,20 +82,35 @@ impl Builder {
         self
     }
 
-    /// Sets how many workers green tasks have; as many as the machine has cores unless set.
+    /// Sets how many workers green tasks have; as many as the machine has cores unless set. Native tasks need
+    /// none: each has a thread, of which there may be [so many](Builder::max_threads).
     pub fn workers(mut self, workers: usize) -> Builder {
         self.workers = Some(workers);
         self
     }
 
     /// Has a thread that carries a green worker show the name `prefix` with the number of the worker, to the
-    /// operating system.
+    /// operating system. A native thread carries none: it shows the name of its task, or else
+    /// [its own](Builder::name).
     pub fn worker_names(mut self, prefix: impl Into<String>) -> Builder {
         self.worker_names = Some(prefix.into());
         self
     }
 
-    /// Binds green workers to processors, in turns, by the numbers that the operating system has for them.
+    /// Has tasks run on these processors, by the numbers that the operating system has for them. Green
+    /// workers are bound to one of them each, in turns; a native task runs on any of them, as the system sees
+    /// fit.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use twoply::{Backend, Runtime};
+    ///
+    /// for &backend in Backend::ALL.iter().filter(|backend| backend.name() != "fibers") {
+    ///     let refused = Runtime::builder().backend(backend).pin_workers([usize::MAX]).build();
+    ///     assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+    /// }
+    /// ```
     pub fn pin_workers(mut self, cpus: impl IntoIterator<Item = usize>) -> Builder {
         self.cpus = Some(cpus.into_iter().collect());
         self
@@ -99,9 +118,30 @@ impl Builder {
 
     /// Has green workers measure how long polls take and how late they are, which costs some 0.1 us a poll:
     /// [`WorkerMetrics::times`](crate::green_backend::WorkerMetrics::times), which [`Runtime::as_green`]
-    /// leads to.
+    /// leads to. What native tasks can tell, which have no workers, is measured by
+    /// [`time_tasks`](Builder::time_tasks), on every backend.
     pub fn time_polls(mut self) -> Builder {
         self.times_polls = true;
+        self
+    }
+
+    /// Has the runtime measure how long polls of tasks take, and how long after its start each task begins,
+    /// by the kinds of tasks: [`Runtime::task_times`]. It costs some 0.3 us a poll, and twice as much a task;
+    /// a runtime that does not measure pays nothing. One that is [local](Builder::build_local) takes a
+    /// [`TaskTimer`] with its [hooks](Hooks::time_tasks).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Runtime, Wait};
+    ///
+    /// let runtime = Runtime::builder().workers(1).time_tasks().build()?;
+    /// runtime.spawn_fn(|| 7).wait().unwrap();
+    /// let closures = runtime.task_times().expect("it was asked for").closures;
+    /// println!("{} have begun, after {}", closures.start_delays.count(), closures.start_delays);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn time_tasks(mut self) -> Builder {
+        self.times_tasks = true;
         self
     }
 
@@ -130,7 +170,8 @@ impl Builder {
         self
     }
 
-    /// Sets who reads from files and writes to them where a green worker would have to wait for the device.
+    /// Sets who reads from files and writes to them where a green worker would have to wait for the device. A
+    /// native task does so itself.
     ///
     /// # Examples
     /// ```
@@ -321,16 +362,19 @@ impl Builder {
     /// When the operating system refuses a thread, a descriptor, memory or a processor.
     /// [`io::ErrorKind::InvalidInput`] for a signal that cannot be listened to, for [`Backend::Fibers`]
     /// without the promise, and for a processor that there is not.
-    #[cfg_attr(not(feature = "tokio"), expect(unused_mut, reason = "it is changed for tokio alone"))]
     pub fn build(mut self) -> io::Result<Runtime> {
         #[cfg(feature = "tokio")]
         if std::mem::take(&mut self.tokio) {
             twoply_tokio::handle()?;
             self.hooks = self.hooks.around_threads(twoply_tokio::enter);
         }
+        let timer = self.times_tasks.then(TaskTimer::new);
+        if let Some(timer) = &timer {
+            self.hooks = self.hooks.time_tasks(timer);
+        }
         let engine = match self.backend {
             #[cfg(feature = "native")]
-            Backend::Native => Engine::Native(self.native()),
+            Backend::Native => Engine::Native(self.native()?),
             #[cfg(feature = "green")]
             Backend::Green => Engine::Green(self.green().build()?),
             #[cfg(feature = "green")]
@@ -339,7 +383,7 @@ impl Builder {
                 None => return Err(io::Error::new(io::ErrorKind::InvalidInput, NO_PROMISE)),
             },
         };
-        let mut runtime = Runtime { backend: self.backend, engine, _dumps: None };
+        let mut runtime = Runtime { backend: self.backend, engine, timer, _dumps: None };
         if let Some((kind, Handler(handler))) = self.dumps {
             let spawner = runtime.spawner().clone();
             runtime._dumps = Some(DumpOnSignal::new(kind, [spawner], move |dump| handler(dump))?);
@@ -348,7 +392,8 @@ impl Builder {
     }
 
     /// Makes a runtime of which everything runs on the calling thread, and which has no other; see
-    /// [`LocalRuntime`]. On [`Backend::Fibers`] its tasks may block in straight-line code.
+    /// [`LocalRuntime`]. On [`Backend::Fibers`] its tasks may block in straight-line code. It has one worker,
+    /// on a thread that is the caller's own: what is set about workers and threads is not for it.
     ///
     /// # Errors
     /// When the operating system refuses a descriptor or memory. [`io::ErrorKind::InvalidInput`] for
@@ -379,7 +424,7 @@ impl Builder {
 
     /// Makes a native runtime.
     #[cfg(feature = "native")]
-    fn native(&self) -> Native {
+    fn native(&self) -> io::Result<Native> {
         let mut builder =
             Native::builder().hooks(self.hooks.clone()).offload_limits(self.offload_limits.clone());
         if let Some(threads) = self.io_threads {
@@ -394,7 +439,10 @@ impl Builder {
         if let Some(bytes) = self.stack_size {
             builder = builder.stack_size(bytes);
         }
-        builder.build()
+        if let Some(cpus) = &self.cpus {
+            builder = builder.pin_threads(cpus.iter().copied())?;
+        }
+        Ok(builder.build())
     }
 
     /// Returns the settings of a green runtime.

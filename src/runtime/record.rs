@@ -4,15 +4,16 @@ use metrics_recorders::{Label, counter, gauge};
 use twoply_core::fs;
 use twoply_core::reactor::ReactorMetrics;
 
-use super::{Engine, Metrics, Runtime};
+use super::{Engine, Histogram, Metrics, Runtime, TaskTimes};
 
 /// The label of a runtime's name.
 const RUNTIME: &str = "runtime";
 
 impl Runtime {
     /// Hands the counts of the runtime to the recorder of the crate [`metrics`](https://docs.rs/metrics),
-    /// each with the label `runtime`, which is `name`, and those of a worker with `worker`, its number. A
-    /// program calls it when it is asked for its metrics, or from time to time.
+    /// each with the label `runtime`, which is `name`, those of a worker with `worker`, its number, and those
+    /// of the tasks of one kind with `kind`. A program calls it when it is asked for its metrics, or from
+    /// time to time.
     ///
     /// A number that only grows is a counter, whose name ends with `_total`, and every other one a gauge.
     /// They are those of [`Runtime::metrics`] and, of workers, of
@@ -33,6 +34,9 @@ impl Runtime {
     /// ```
     pub fn record_metrics(&self, name: &str) {
         self.metrics().record(name);
+        if let Some(times) = self.task_times() {
+            record_tasks(&times, name);
+        }
         match &self.engine {
             #[cfg(feature = "native")]
             Engine::Native(_) => {}
@@ -97,6 +101,18 @@ fn record_reactor(of: &str, reactor: &ReactorMetrics, labels: &dyn Fn() -> Vec<L
     counters.iter().for_each(|(key, value)| counter!(format!("{of}_{key}_total"), labels()).absolute(*value));
 }
 
+/// Hands over the times of tasks.
+fn record_tasks(times: &TaskTimes, name: &str) {
+    let TaskTimes { futures, closures, processes, .. } = times;
+    for (kind, times) in [("future", futures), ("closure", closures), ("process", processes)] {
+        let labels = || vec![Label::new(RUNTIME, name.to_owned()), Label::new("kind", kind)];
+        let busy = u64::try_from(times.busy.as_nanos()).unwrap_or(u64::MAX);
+        counter!("twoply_task_busy_nanoseconds_total", labels()).absolute(busy);
+        record_times("twoply_task_poll_seconds_bucket", &times.polls, &labels);
+        record_times("twoply_task_start_delay_seconds_bucket", &times.start_delays, &labels);
+    }
+}
+
 /// Hands over what green runtimes count beside that.
 #[cfg(feature = "green")]
 fn record_workers(metrics: &twoply_green::Metrics, name: &str) {
@@ -135,8 +151,7 @@ fn record_workers(metrics: &twoply_green::Metrics, name: &str) {
 }
 
 /// Hands over a histogram as Prometheus has them: a counter for each limit of what took no longer.
-#[cfg(feature = "green")]
-fn record_times(key: &'static str, times: &twoply_green::Histogram, labels: &dyn Fn() -> Vec<Label>) {
+fn record_times(key: &'static str, times: &Histogram, labels: &dyn Fn() -> Vec<Label>) {
     let up_to = |limit: String, count: u64| {
         let mut labels = labels();
         labels.push(Label::new("le", limit));

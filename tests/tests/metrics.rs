@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use twoply::actor::{self, Process};
 use twoply::future::yield_now;
 use twoply::green_backend::{Green, Histogram, LocalRuntime, Metrics};
+use twoply::runtime;
 use twoply::task;
 use twoply::time::sleep;
 use twoply::{Backend, Runtime, Spawner, Wait, channel};
@@ -15,6 +16,7 @@ use twoply_tests::{Systems, eventually, fiber_promise, laws};
 laws! {
     everywhere {
         tasks_are_counted_by_kind,
+        tasks_are_timed_by_kind,
         threads_are_counted,
     }
     green {
@@ -80,13 +82,66 @@ fn compute_for(time: Duration) {
     while start.elapsed() < time {}
 }
 
-fn tasks_are_counted_by_kind(on: &Systems) {
+/// The settings of a runtime of this kind.
+fn settings(on: &Systems) -> runtime::Builder {
     let backend = match (on.kind().is_green(), on.kind().is_fibers()) {
         (true, true) => Backend::Fibers,
         (true, false) => Backend::Green,
         _ => Backend::Native,
     };
-    let runtime = Runtime::builder().backend(backend).fibers(fiber_promise()).build().unwrap();
+    Runtime::builder().backend(backend).fibers(fiber_promise())
+}
+
+fn tasks_are_timed_by_kind(on: &Systems) {
+    const LONG: Duration = Duration::from_millis(10);
+    let runtime = settings(on).time_tasks().build().unwrap();
+    assert_eq!(runtime.task_times().unwrap().to_string(), "");
+    let yields = || async {
+        for _ in 0..9 {
+            yield_now().await;
+        }
+    };
+    let futures: Vec<_> = (0..3).map(|_| runtime.spawn(yields())).collect();
+    let closures: Vec<_> = (0..2)
+        .map(|_| {
+            runtime.spawn_fn(|| {
+                compute_for(LONG);
+                sleep(Duration::from_micros(100)).wait();
+            })
+        })
+        .collect();
+    let process = actor::Builder::new().on(runtime.spawner().backend());
+    let (tell, begun) = channel::oneshot();
+    let body = async move |mut me: Process<()>| {
+        tell.send(()).unwrap();
+        drop(me.receive().await);
+    };
+    let process = process.spawn(body).unwrap();
+    begun.wait().unwrap();
+    futures.into_iter().chain(closures).for_each(|task| task.wait().unwrap());
+    runtime.shutdown(SOON).unwrap();
+    drop(process);
+    // A task that is a thread is one poll, whatever it is made of.
+    let polls = if on.kind().is_green() { 30 } else { 3 };
+    eventually("all polls are over", || {
+        let times = runtime.task_times().unwrap();
+        let counts = [&times.futures, &times.closures].map(|kind| kind.polls.count());
+        counts == [polls, 2] && times.processes.polls.count() >= 1
+    });
+    let times = runtime.task_times().unwrap();
+    let started = [&times.futures, &times.closures, &times.processes].map(|kind| kind.start_delays.count());
+    assert_eq!(started, [3, 2, 1]);
+    assert!(times.closures.busy >= 2 * LONG && times.closures.polls.percentile(1.0) >= Some(LONG));
+    assert_eq!(times.to_string().lines().count(), 3, "{times}");
+
+    let untimed = settings(on).build().unwrap();
+    untimed.spawn(yields()).wait().unwrap();
+    assert!(untimed.task_times().is_none());
+    untimed.shutdown(SOON).unwrap();
+}
+
+fn tasks_are_counted_by_kind(on: &Systems) {
+    let runtime = settings(on).build().unwrap();
     let named = |name| task::Builder::new().name(name);
     let backend = runtime.spawner().backend();
     let futures: Vec<_> =

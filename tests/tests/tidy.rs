@@ -135,7 +135,7 @@ const CORE_FLOORS: &[&[&str]] = &[
 /// The floors of the green backend, the lowest first.
 const GREEN_FLOORS: &[&[&str]] = &[
     // What knows neither a worker nor a runtime.
-    &["sync", "lock", "affinity", "asymmetric_fence", "sleepers", "queue", "counts", "fiber", "revocable"],
+    &["sync", "lock", "asymmetric_fence", "sleepers", "queue", "counts", "fiber", "revocable"],
     // A worker on its own, and how it gets from thread to thread.
     &["timing"],
     &["core"],

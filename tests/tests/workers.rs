@@ -1,4 +1,5 @@
 //! The threads that carry workers: their names, and the processors that they run on.
+#![cfg(all(feature = "native", feature = "green"))]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,12 +7,16 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use rustix::thread::sched_getaffinity;
+use twoply::{Backend, Runtime};
 use twoply_core::task::Task;
 use twoply_core::time::sleep;
 use twoply_core::{Wait, offload};
-use twoply_tests::{System, Systems, eventually, laws};
+use twoply_tests::{System, Systems, eventually, fiber_promise, laws};
 
 laws! {
+    everywhere {
+        a_task_runs_on_the_processors_of_its_runtime,
+    }
     green {
         a_thread_shows_the_worker_that_it_carries,
         a_worker_stays_on_its_processor,
@@ -77,6 +82,33 @@ fn a_worker_stays_on_its_processor(on: &Systems) {
     }
     blocking.into_iter().for_each(|task| task.wait().unwrap());
     system.shutdown(SOON).unwrap();
+}
+
+fn a_task_runs_on_the_processors_of_its_runtime(on: &Systems) {
+    let (before, first) = (cpus(), *cpus().first().expect("there is one"));
+    let backend = match (on.kind().is_green(), on.kind().is_fibers()) {
+        (true, true) => Backend::Fibers,
+        (true, false) => Backend::Green,
+        _ => Backend::Native,
+    };
+    let settings = || Runtime::builder().backend(backend).fibers(fiber_promise());
+    let runtime = settings().pin_workers([first]).build().unwrap();
+    assert_eq!(cpus(), before, "that of the caller is its own affair");
+    // One after the other: nobody takes the worker from a thread that stands still.
+    for _ in 0..3 {
+        assert_eq!(runtime.spawn(async { cpus() }).wait().unwrap(), [first].into());
+        assert_eq!(runtime.spawn_fn(cpus).wait().unwrap(), [first].into());
+    }
+    runtime.shutdown(SOON).unwrap();
+
+    let all = settings().pin_workers(before.iter().copied()).build().unwrap();
+    let allowed = all.spawn_fn(cpus).wait().unwrap();
+    assert!(allowed.is_subset(&before) && !allowed.is_empty(), "{allowed:?}");
+    all.shutdown(SOON).unwrap();
+    for cpus in [vec![usize::MAX], vec![first, 1023], vec![]] {
+        let refused = settings().pin_workers(cpus).build().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{refused}");
+    }
 }
 
 fn a_thread_without_its_worker_is_free(on: &Systems) {

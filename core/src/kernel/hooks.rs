@@ -7,6 +7,7 @@
 //! wait. Nothing here decides when something begins.
 
 mod polls;
+mod times;
 
 use std::fmt;
 use std::panic::Location;
@@ -16,8 +17,10 @@ use crate::base::panic::discard_panic;
 use crate::kernel::strand::{InHook, in_turn, with_state};
 use crate::kernel::task::{Header, TaskId, TaskKind};
 
+pub use crate::base::histogram::{Buckets, Histogram};
 pub use polls::AroundPolls;
 pub(crate) use polls::Layers;
+pub use times::{KindTimes, TaskTimer, TaskTimes};
 
 /// The hooks of a runtime, which its builder takes. Clones call the same code.
 ///

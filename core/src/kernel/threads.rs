@@ -5,6 +5,7 @@
 //! has no queue: work starts at once or is refused; work that can wait for its turn goes through a
 //! [`BlockingPool`]. All caches of a process together have no more threads than [`process_limit`].
 
+mod affinity;
 mod limit;
 mod pool;
 
@@ -16,6 +17,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+pub use affinity::Affinity;
 pub use limit::process_limit;
 pub use pool::{BLOCKING_THREADS, BlockingPool, PoolLimits, PoolMetrics};
 

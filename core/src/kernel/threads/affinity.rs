@@ -1,19 +1,32 @@
-//! The processors that workers are bound to, if the program has asked for that.
+//! The processors that a runtime's threads are bound to, if the program has asked for that.
 //!
-//! A worker moves from thread to thread, and what is bound is the thread that carries it: at the beginning of
-//! the life that [`carrier`](crate::carrier) gives it, until the worker moves on. Nothing here knows a worker
-//! but by its number.
+//! Where tasks are threads, each of these may run on any of the processors. A worker has one of them; it
+//! moves from thread to thread, and what is bound is the thread that carries it, until the worker moves on.
+//! Nothing here knows a worker but by its number.
 
 use std::io;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 
-/// The processors of the workers of one runtime.
+/// The processors of one runtime.
+///
+/// # Examples
+/// ```
+/// use twoply::contract::threads::Affinity;
+///
+/// assert!(Affinity::new(&[usize::MAX]).is_err(), "there is no such processor");
+/// if let Ok(first) = Affinity::new(&[0]) {
+///     std::thread::spawn(move || first.bind_to_all()).join().unwrap();
+/// }
+/// ```
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) struct Affinity {
+#[derive(Debug)]
+pub struct Affinity {
     /// The processor of each worker, which are given out in turns.
     bound: Box<[CpuSet]>,
+    /// All of these processors.
+    all: CpuSet,
     /// The processors that threads of the runtime may use without a worker: those of the thread that made it.
     usual: CpuSet,
 }
@@ -25,7 +38,7 @@ impl Affinity {
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] when there is none, or no processor of one of these numbers; what the
     /// operating system says when it refuses one.
-    pub(crate) fn new(cpus: &[usize]) -> io::Result<Affinity> {
+    pub fn new(cpus: &[usize]) -> io::Result<Affinity> {
         let usual = sched_getaffinity(None)?;
         let only = |&cpu: &usize| {
             if cpu >= CpuSet::MAX_CPU {
@@ -37,7 +50,7 @@ impl Affinity {
         };
         let bound: Box<[CpuSet]> = cpus.iter().map(only).collect::<io::Result<_>>()?;
         if bound.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no processor to bind workers to"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no processor to bind threads to"));
         }
         // Only the system knows what it grants, and only for a thread: for one of the processors after the
         // other, and then for all that the thread had before.
@@ -49,32 +62,46 @@ impl Affinity {
             sched_setaffinity(None, set).map_err(refused)
         });
         sched_setaffinity(None, &usual)?;
-        tried.map(|()| Affinity { bound, usual })
+        let mut all = CpuSet::new();
+        cpus.iter().for_each(|&cpu| all.set(cpu));
+        tried.map(|()| Affinity { bound, all, usual })
     }
 
     /// Binds the calling thread, which carries a worker from now on. If the processor has gone since, the
     /// thread runs where it may.
-    pub(crate) fn bind(&self, worker: usize) {
+    pub fn bind(&self, worker: usize) {
         let _ = sched_setaffinity(None, &self.bound[worker % self.bound.len()]);
     }
 
+    /// Binds the calling thread to all of the processors at a time: it runs on one or another of them.
+    pub fn bind_to_all(&self) {
+        let _ = sched_setaffinity(None, &self.all);
+    }
+
     /// Frees a thread that carries no worker any more; 0 is the calling one.
-    pub(crate) fn free(&self, thread: i32) {
+    pub fn free(&self, thread: i32) {
         let _ = sched_setaffinity(Pid::from_raw(thread), &self.usual);
     }
 }
 
-/// The processors of the workers of one runtime: this system knows none.
+/// The processors of one runtime: this system knows none.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) enum Affinity {}
+#[derive(Debug)]
+pub enum Affinity {}
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl Affinity {
-    pub(crate) fn new(_: &[usize]) -> io::Result<Affinity> {
+    /// Fails on this system, with [`io::ErrorKind::Unsupported`].
+    pub fn new(_: &[usize]) -> io::Result<Affinity> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    pub(crate) fn bind(&self, _: usize) {}
+    /// Binds no thread, as there is no such value.
+    pub fn bind(&self, _: usize) {}
 
-    pub(crate) fn free(&self, _: i32) {}
+    /// Binds no thread, as there is no such value.
+    pub fn bind_to_all(&self) {}
+
+    /// Frees no thread, as there is no such value.
+    pub fn free(&self, _: i32) {}
 }
