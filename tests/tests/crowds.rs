@@ -326,6 +326,8 @@ fn sends_through_a_sink(on: &Systems, as_sink: impl Fn(&Pool<Job>) -> Arc<dyn Si
 fn a_pool_is_a_process_to_others(on: &Systems) {
     for routing in routings() {
         let (pool, told) = pool(on, 2, routing);
+        pool.process().send_after(Duration::from_millis(1), Job::Tell(5));
+        assert_eq!(told.recv().unwrap(), 5);
         let process = pool.process();
         assert_eq!((&process, process.pid()), (&pool.process(), pool.supervisor().pid()));
         assert!(!process.is_closed());
@@ -345,8 +347,6 @@ fn a_pool_is_a_process_to_others(on: &Systems) {
         assert_eq!(told.recv().unwrap(), 3);
         topic.publish(Job::Tell(4)).wait();
         assert_eq!(told.recv().unwrap(), 4);
-        process.send_after(Duration::from_millis(1), Job::Tell(5));
-        assert_eq!(told.recv().unwrap(), 5);
         process.downgrade().upgrade().unwrap().try_send(Job::Tell(6)).map_err(drop).unwrap();
         assert_eq!(told.recv().unwrap(), 6);
 

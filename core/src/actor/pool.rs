@@ -325,7 +325,8 @@ impl<M: Send + 'static> Pool<M> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn process(&self) -> ProcessRef<M> {
-        self.new_process()
+        let kept = self.0.maker.upgrade().and_then(|maker| maker.process());
+        kept.unwrap_or_else(|| self.new_process())
     }
 
     /// Returns the pool that `process` is a reference to, if it is one to a pool, to resize it or to look at

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::panic::Location;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{Member, Pool, Shared};
 use crate::actor::supervisor::{
     ChildRef, ChildSpec, Events, Mailbox, Report, Restart, StartError, StartingSupervisor, Supervisor,
 };
-use crate::actor::{Actor, Builder, Process};
+use crate::actor::{Actor, Builder, Process, ProcessRef};
 use crate::base::sync::lock_std;
 use crate::channel::Receiver;
 use crate::kernel::backend::Backend;
@@ -171,8 +171,8 @@ impl<M: Send + 'static> PoolBuilder<M> {
         F: Fn() -> A + Send + Sync + 'static,
     {
         let (route, queue) = Route::new(self.routing);
-        let maker: Arc<dyn Members<M>> =
-            Arc::new(Maker { make, queue, settings: self.settings, made_at: self.made_at });
+        let (settings, made_at) = (self.settings, self.made_at);
+        let maker = Arc::new(Maker { make, queue, settings, made_at, process: OnceLock::new() });
         let mut supervisor = self.supervisor;
         let mut members = Vec::new();
         for number in 0..self.size as u64 {
@@ -180,7 +180,7 @@ impl<M: Send + 'static> PoolBuilder<M> {
             members.push((Arc::from(spec.id()), spec.reference()));
             supervisor = supervisor.child(spec);
         }
-        let maker_of_more = Arc::downgrade(&maker);
+        let maker_of_more = Arc::downgrade(&maker) as Weak<dyn Members<M>>;
         let supervisor = supervisor.begin(parent, above)?;
         let pool = Pool(Arc::new(Shared {
             members: Mutex::default(),
@@ -191,6 +191,7 @@ impl<M: Send + 'static> PoolBuilder<M> {
             maker: maker_of_more,
             next: sync::Mutex::new(self.size as u64),
         }));
+        maker.process.get_or_init(|| pool.new_process());
         Ok(StartingPool { pool, members, supervisor })
     }
 }
@@ -235,6 +236,9 @@ impl<M: Send + 'static> fmt::Debug for PoolBuilder<M> {
 pub(super) trait Members<M: Send + 'static>: Send + Sync {
     /// Makes the spec of the member with this number.
     fn spec(self: Arc<Self>, number: u64) -> ChildSpec<M>;
+
+    /// Returns the pool as a process.
+    fn process(&self) -> Option<ProcessRef<M>>;
 }
 
 /// See [`Members`]. The specs that it has made hold it.
@@ -245,6 +249,9 @@ struct Maker<F, M: Send + 'static> {
     settings: Vec<Setting<M>>,
     /// The place in the program where the pool was made.
     made_at: &'static Location<'static>,
+    /// The pool as a process. It is kept as long as the supervisor runs: what is on its way to it, as a
+    /// message that is sent later, does not keep it.
+    process: OnceLock<ProcessRef<M>>,
 }
 
 impl<A, F, M> Members<M> for Maker<F, M>
@@ -253,6 +260,10 @@ where
     A: Actor<Message = M>,
     F: Fn() -> A + Send + Sync + 'static,
 {
+    fn process(&self) -> Option<ProcessRef<M>> {
+        self.process.get().cloned()
+    }
+
     fn spec(self: Arc<Self>, number: u64) -> ChildSpec<M> {
         let (queue, settings) = (self.queue.clone(), self.settings.clone());
         let made_at = self.made_at;
