@@ -34,7 +34,7 @@ impl Thing {
             WaitingFor::Message { channel } => known("Channel", *channel, "recv"),
             WaitingFor::Room { channel } => known("Channel", *channel, "send"),
             WaitingFor::Change { channel } => known("Watch", *channel, "changed"),
-            WaitingFor::Lock { lock } => known("Lock", *lock, "acquire"),
+            WaitingFor::Lock { lock, .. } => known("Lock", *lock, "acquire"),
             WaitingFor::Signal { signal } => known("Signal", *signal, "notified"),
             WaitingFor::Promise { promise, .. } => known("Promise", *promise, "resolved"),
             WaitingFor::Task(task) => Some((Thing::Known("Task", task.id().as_u64()), "join")),
