@@ -80,8 +80,8 @@ impl<G, U: ?Sized> Deref for MappedGuard<G, U> {
 
     #[inline]
     fn deref(&self) -> &U {
-        // SAFETY: `part` has been borrowed from the value behind `guard`, which is still held, and is not used
-        // but through `part`. The mapped guard is borrowed shared: no `&mut` to the part exists.
+        // SAFETY: `part` has been borrowed from the value behind `guard`, which is still held, and is not
+        // used but through `part`. The mapped guard is borrowed shared: no `&mut` to the part exists.
         unsafe { &*self.part }
     }
 }
@@ -89,8 +89,8 @@ impl<G, U: ?Sized> Deref for MappedGuard<G, U> {
 impl<G: DerefMut, U: ?Sized> DerefMut for MappedGuard<G, U> {
     #[inline]
     fn deref_mut(&mut self) -> &mut U {
-        // SAFETY: as above, and borrowed exclusively. Guards that are `DerefMut` are mapped by `changing` only,
-        // so `part` was a `&mut U`.
+        // SAFETY: as above, and borrowed exclusively. Guards that are `DerefMut` are mapped by `changing`
+        // only, so `part` was a `&mut U`.
         unsafe { &mut *self.part }
     }
 }
