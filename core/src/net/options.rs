@@ -199,6 +199,25 @@ impl TcpStream {
     pub fn set_recv_low_water(&self, bytes: u32) -> io::Result<()> {
         self.set_option(SocketOption::ReceiveLowWater(bytes))
     }
+
+    /// Sets how many bytes may wait in the system's buffer before they are sent (`TCP_NOTSENT_LOWAT`): while
+    /// there are as many, a writer waits, until about half of them have gone. What has been sent and is not
+    /// acknowledged yet does not count, so the connection is as fast as before while the writer comes back in
+    /// time. At first only the [size of the buffer](Endpoint::set_send_buffer_size) is a limit.
+    ///
+    /// So who writes much, and then something that is urgent, does not have that wait behind megabytes.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::{TcpListener, TcpStream}};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").wait()?;
+    /// let client = TcpStream::connect(listener.local_addr()?).wait()?;
+    /// client.set_unsent_limit(64 << 10)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_unsent_limit(&self, bytes: u32) -> io::Result<()> {
+        self.set_option(SocketOption::UnsentLimit(bytes))
+    }
 }
 
 /// Options of packets, of TCP and UDP. All of them fail with the operating system's error.

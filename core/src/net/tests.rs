@@ -387,6 +387,23 @@ fn options_are_passed_on() {
 }
 
 #[test]
+fn a_limit_of_what_is_unsent_stops_a_writer_before_the_buffer_is_full() {
+    let taken = |limit: Option<u32>| {
+        let (stream, _theirs) = pair();
+        stream.set_send_buffer_size(1 << 20).unwrap();
+        limit.into_iter().for_each(|limit| stream.set_unsent_limit(limit).unwrap());
+        let mut taken = 0;
+        // Nobody reads.
+        while let Ok(len) = stream.try_write(&[0; 4 << 10]) {
+            taken += len;
+        }
+        taken
+    };
+    let (limited, all) = (taken(Some(16 << 10)), taken(None));
+    assert!(2 * limited < all, "{limited} of {all} bytes");
+}
+
+#[test]
 fn stds_types_come_and_go() {
     let std_listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listener = TcpListener::try_from(std_listener).unwrap();

@@ -35,6 +35,8 @@ pub enum SocketOption {
     UrgentInline(bool),
     /// The bytes that have to be there before a reader is woken.
     ReceiveLowWater(u32),
+    /// The bytes that may wait to be sent before a writer waits.
+    UnsentLimit(u32),
     /// The interface of the network that all packets go through; `None`: any.
     Device(Option<String>),
     /// True allows datagrams to everybody.
@@ -101,6 +103,8 @@ pub struct SocketOptions {
     pub urgent_inline: bool,
     /// The value of [`SocketOption::ReceiveLowWater`].
     pub recv_low_water: u32,
+    /// The value of [`SocketOption::UnsentLimit`].
+    pub unsent_limit: u32,
     /// The value of [`SocketOption::Device`].
     pub device: Option<String>,
     /// The value of [`SocketOption::Broadcast`].
@@ -138,6 +142,7 @@ impl Default for SocketOptions {
             user_timeout: None,
             urgent_inline: false,
             recv_low_water: 1,
+            unsent_limit: u32::MAX,
             device: None,
             broadcast: false,
             multicast_loop_v4: true,
@@ -169,6 +174,7 @@ impl SocketOptions {
             SocketOption::UserTimeout(time) => self.user_timeout = time,
             SocketOption::UrgentInline(inline) => self.urgent_inline = inline,
             SocketOption::ReceiveLowWater(bytes) => self.recv_low_water = bytes,
+            SocketOption::UnsentLimit(bytes) => self.unsent_limit = bytes,
             SocketOption::Device(device) => self.device = device,
             SocketOption::Broadcast(allowed) => self.broadcast = allowed,
             SocketOption::MulticastLoopV4(back) => self.multicast_loop_v4 = back,

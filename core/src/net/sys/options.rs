@@ -34,6 +34,9 @@ pub(in crate::net) fn set_option(io: &IoHandle, option: SocketOption) -> io::Res
         }
         SocketOption::FastOpenQueue(most) => set_number(fd, (libc::IPPROTO_TCP, libc::TCP_FASTOPEN), most),
         SocketOption::ReceiveLowWater(bytes) => set_number(fd, (libc::SOL_SOCKET, libc::SO_RCVLOWAT), bytes),
+        SocketOption::UnsentLimit(bytes) => {
+            set_number(fd, (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT), bytes)
+        }
         SocketOption::UrgentInline(inline) => socket.set_out_of_band_inline(inline),
         SocketOption::Device(device) => socket.bind_device(device.as_ref().map(String::as_bytes)),
         SocketOption::Broadcast(allowed) => socket.set_broadcast(allowed),
