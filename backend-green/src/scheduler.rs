@@ -5,7 +5,8 @@
 //! a descriptor belongs to the reactor of the worker that first waited for it, its events are handled by that
 //! worker, and the task they wake goes to that worker's queue. So a connection stays on one processor as long
 //! as the load is even, and no lock or wake-up crosses processors for it. Work moves when somebody is idle:
-//! an idle worker steals. A task on a fiber cannot be stolen once it has blocked; where it begins is chosen
+//! an idle worker steals, and one that has no descriptors at all looks for another's events as well
+//! (`worker/idle.rs`). A task on a fiber cannot be stolen once it has blocked; where it begins is chosen
 //! (`worker/placement.rs`).
 //!
 //! # The race it must win

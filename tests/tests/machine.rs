@@ -1,6 +1,7 @@
 //! State machines: the order of events, of states that are entered, and of timeouts, as OTP's gen_statem
 //! documents it.
 
+use std::fmt;
 use std::mem;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ laws! {
         a_machine_ends_as_an_actor_does,
         what_is_postponed_fails_with_the_reason,
         a_machine_that_always_has_something_to_do_lets_others_run,
+        who_looks_is_shown_the_state_and_how_much_waits,
     }
 }
 
@@ -128,6 +130,10 @@ impl StateMachine for Script {
         let now: Vec<(S, T, Duration)> = now;
         Script::set(cx, now.into_iter().map(|(_, timeout, duration)| (timeout, Some(duration))).collect());
         Ok(())
+    }
+
+    fn show_state(&self, state: &S, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "in {state:?}")
     }
 
     async fn handle(
@@ -487,4 +493,22 @@ fn a_machine_that_always_has_something_to_do_lets_others_run(on: &Systems) {
     on.here().spawn(async {}).wait().unwrap();
     process.exit(ExitReason::Shutdown);
     assert_eq!(process.ended().wait(), ExitReason::Shutdown);
+}
+
+fn who_looks_is_shown_the_state_and_how_much_waits(on: &Systems) {
+    let (log, told) = mpsc::channel();
+    let process = builder(on).spawn_actor(Machine::new(Script { log, on_enter: Vec::new() })).unwrap();
+    // Also before it has had a message: it has started by then.
+    assert_eq!(process.show_state().wait().unwrap(), "in A; 0 postponed, 0 timeouts");
+    let timeouts = set("set", [(T::Named(1), LONG), (T::State, LONG)]);
+    for act in [timeouts, not_in(A, "1"), note("2")] {
+        process.send(act).wait().unwrap();
+    }
+    // Whoever looks does not wait for the messages before.
+    next(&told, &["A->A", "set in A", "2 in A"]);
+    assert_eq!(process.show_state().wait().unwrap(), "in A; 1 postponed, 2 timeouts");
+    process.send(to("go", B)).wait().unwrap();
+    next(&told, &["go in A", "A->B", "1 in B"]);
+    assert_eq!(process.show_state().wait().unwrap(), "in B; 0 postponed, 1 timeouts");
+    tells(&process, &told, &[]);
 }

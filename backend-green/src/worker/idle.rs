@@ -15,8 +15,9 @@
 //!
 //! # Whose events it looks for
 //! Its own. A worker that has no descriptors itself, as when one task has opened all connections of a pool,
-//! looks for those of another that is busy instead ([`SEVERAL`]), and has its share of them. Otherwise it
-//! would live on what it steals, after a system call for nothing each time.
+//! looks for those of another instead ([`SEVERAL`]), unless that one does so itself, and has its share of
+//! them. Otherwise it would live on what it steals, after a system call for nothing each time. An owner that
+//! comes to sleep meanwhile gives its core away until the other one is back, which is at once.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -200,15 +201,21 @@ impl Core {
     /// Returns another worker whose events this one looks for, because it waits for none of its own; `None`
     /// where it does, or the other one has few. It looks at one only, at random: that costs little, and the
     /// next search is soon. What comes to its own reactor meanwhile is seen to before it sleeps.
+    ///
+    /// With fibers it is left out: whoever has blocked on one goes on where it has, and would only be woken
+    /// from another processor.
     fn shares_events<'a>(&self, shared: &'a Shared, own: &Remote) -> Option<&'a Remote> {
-        let descriptors = |remote: &Remote| remote.reactor.metrics().registered;
         let workers = shared.workers.len();
-        if workers == 1 || descriptors(own) > 0 || own.reactor.next_deadline().is_some() {
+        if workers == 1
+            || shared.stacks.is_some()
+            || own.reactor.registered() != Some(0)
+            || own.reactor.next_deadline().is_some()
+        {
             return None;
         }
         let step = 1 + self.next_random() as usize % (workers - 1);
         let other = &shared.workers[(self.index + step) % workers];
-        (descriptors(other) >= SEVERAL).then_some(other)
+        other.reactor.registered().is_some_and(|count| count >= SEVERAL).then_some(other)
     }
 
     /// Sleeps in the reactor until there is an event, a deadline or a notification; at once when there is

@@ -138,6 +138,55 @@ pub trait StateMachine: Sized + Send + 'static {
         cx: &mut MachineContext<'_, Self>,
     ) -> impl Future<Output = Result<Transition<Self>, Self::Error>> + Send;
 
+    /// Writes the machine and its state, for somebody who [looks](super::ProcessRef::show_state) at it while
+    /// it runs. What is postponed, and the timeouts that run, are counted behind it. Without this, it is the
+    /// name of the machine's type.
+    ///
+    /// # Errors
+    /// As those of `f`. What was written before is shown.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::convert::Infallible;
+    /// use std::fmt;
+    /// use twoply::Wait;
+    /// use twoply::actor::{Actor, Machine, MachineContext, MachineEvent, StateMachine, Transition};
+    ///
+    /// struct Lamp;
+    ///
+    /// impl StateMachine for Lamp {
+    ///     type State = bool;
+    ///     type Message = ();
+    ///     type Timer = ();
+    ///     type Error = Infallible;
+    ///
+    ///     async fn started(&mut self, _: &mut MachineContext<'_, Lamp>) -> Result<bool, Infallible> {
+    ///         Ok(false)
+    ///     }
+    ///
+    ///     async fn handle(
+    ///         &mut self,
+    ///         is_on: bool,
+    ///         _: MachineEvent<()>,
+    ///         _: &mut MachineContext<'_, Lamp>,
+    ///     ) -> Result<Transition<Lamp>, Infallible> {
+    ///         Ok(Transition::to(!is_on))
+    ///     }
+    ///
+    ///     fn show_state(&self, is_on: &bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    ///         f.write_str(if *is_on { "on" } else { "off" })
+    ///     }
+    /// }
+    ///
+    /// let lamp = Machine::new(Lamp).spawn()?;
+    /// assert_eq!(lamp.show_state().wait()?, "off; 0 postponed, 0 timeouts");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn show_state(&self, state: &Self::State, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _ = state;
+        f.write_str(std::any::type_name::<Self>())
+    }
+
     /// Is called last, where the [`stopped`](super::Actor::stopped) of an actor is. What is postponed is
     /// dropped after it; a question among that fails with the reason.
     fn stopped(

@@ -327,22 +327,6 @@ impl Reactor {
         &self.shared.timers
     }
 
-    /// Returns the counters of the reactor.
-    ///
-    /// # Examples
-    /// ```
-    /// use std::time::Duration;
-    /// use twoply::reactor::Reactor;
-    ///
-    /// let reactor = Reactor::new()?;
-    /// reactor.turn(Some(Duration::ZERO))?;
-    /// assert_eq!(reactor.metrics().waits, 1);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn metrics(&self) -> ReactorMetrics {
-        self.shared.counters.read(lock_std(&self.shared.table).len(), self.shared.ring.load())
-    }
-
     /// Releases all descriptors and timers, for good. Everything that waits is woken and looks for another
     /// driver, nothing can be registered any more, and a turn only waits. Handlers of registrations are
     /// dropped without being called.

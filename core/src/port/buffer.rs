@@ -80,8 +80,8 @@ impl Buffer {
 
     /// Takes the first `count` bytes out, in memory that they share with those which are taken out next. That
     /// saves an allocation for each small item, and most of what it costs to free them on another core. Up to
-    /// 4 KiB are shared; more bytes than that have memory of their own. A decoder that changes the bytes
-    /// which it takes out does so before, or uses [`Buffer::take`]: after each change they are copied anew.
+    /// 4 KiB are shared; more bytes than that have memory of their own. A decoder that changes bytes before
+    /// it takes them out uses [`Buffer::take`]: after each change what is shared is copied anew.
     ///
     /// # Panics
     /// When there are fewer.

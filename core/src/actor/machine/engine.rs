@@ -231,6 +231,12 @@ impl<S: StateMachine> Actor for Machine<S> {
         }
     }
 
+    fn show_state(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.machine.show_state(&self.state(), f)?;
+        let timeouts = self.running.len() + self.zero.len();
+        write!(f, "; {} postponed, {timeouts} timeouts", self.postponed.len())
+    }
+
     async fn stopped(&mut self, reason: &ExitReason, cx: &mut Context<Machine<S>>) {
         let state = self.state();
         let mut context = MachineContext { actor: cx, changes: &mut self.changes };

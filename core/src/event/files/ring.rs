@@ -1,9 +1,9 @@
 //! An io_uring: the system makes operations on files, and tells their ends in a queue.
 //!
 //! Each reactor has one of its own, made when it is first wanted. Its descriptor is registered there, so the
-//! turn that finds it ready takes the ends out, on the worker that has begun the operations: no other thread
-//! is woken in between. One ring for all, on the thread of the I/O server, was the other way; each end would
-//! wake two threads then.
+//! turn that finds it ready takes the ends out, most often on the worker that has begun the operations:
+//! nobody else is woken in between. One ring for all, on the thread of the I/O server, was the other way;
+//! each end would wake two threads then.
 //!
 //! Whatever has been handed to the system stays here until its end has been taken out, whoever waits for it:
 //! the buffer is the operation's own. The ring is never closed before. When its reactor is closed, what can

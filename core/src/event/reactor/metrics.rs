@@ -1,10 +1,14 @@
 //! Counters of a reactor: how often it waited, and how many system calls its state word saved.
 
+use std::sync::TryLockError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The counters of a [`Reactor`](super::Reactor) since it was made; see
-/// [`Reactor::metrics`](super::Reactor::metrics).
+use super::Reactor;
+use crate::base::sync::lock_std;
+
+/// The counters of a [`Reactor`] since it was made; see
+/// [`Reactor::metrics`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -40,6 +44,41 @@ impl Counters {
             registered,
             file_operations: files.0,
             file_operations_under_way: files.1,
+        }
+    }
+}
+
+impl Reactor {
+    /// Returns the counters of the reactor.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use twoply::reactor::Reactor;
+    ///
+    /// let reactor = Reactor::new()?;
+    /// reactor.turn(Some(Duration::ZERO))?;
+    /// assert_eq!(reactor.metrics().waits, 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn metrics(&self) -> ReactorMetrics {
+        self.shared.counters.read(lock_std(&self.shared.table).len(), self.shared.ring.load())
+    }
+
+    /// Returns the number of descriptors that are registered now; `None` while that is being changed.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::reactor::Reactor;
+    ///
+    /// assert_eq!(Reactor::new()?.registered(), Some(0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn registered(&self) -> Option<usize> {
+        match self.shared.table.try_lock() {
+            Ok(table) => Some(table.len()),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner().len()),
+            Err(TryLockError::WouldBlock) => None,
         }
     }
 }
