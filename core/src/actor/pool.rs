@@ -113,7 +113,8 @@ impl<M: Send + 'static> Pool<M> {
     /// as a reference to a process is.
     ///
     /// # Errors
-    /// The future's output is an error when no member is left. The message is handed back.
+    /// The future's output is an error when no member is left, or the one that the routing says is full and
+    /// [refuses](super::Overflow::Fail) then. The message is handed back.
     ///
     /// # Examples
     /// ```
@@ -207,10 +208,11 @@ impl<M: Send + 'static> Pool<M> {
     /// answer.
     ///
     /// # Errors
-    /// [`Failure::NoProcess`] when no member is left, or the one that was asked ends before it answers; and
+    /// [`Failure::NoProcess`] when no member is left, or the one that was asked ends before it answers;
+    /// [`Failure::Overloaded`] when it is full and [refuses](super::Overflow::Fail) then; and
     /// [`Failure::Broken`] when it drops the question. Where the routing goes by the message, or by who is
-    /// idle first, it is not known who will owe the answer: then both are `Broken`, and no circle of waits is
-    /// found through this one.
+    /// idle first, it is not known who will owe the answer: then an end is `Broken`, too, and no circle of
+    /// waits is found through this one.
     ///
     /// # Examples
     /// ```
@@ -248,7 +250,8 @@ impl<M: Send + 'static> Pool<M> {
         let (answer, reply) = answer();
         match self.send(question(reply)).await {
             Ok(()) => answer.await,
-            Err(_) => Err(Failure::NoProcess(ExitReason::NoProcess)),
+            Err(_) if self.is_closed() => Err(Failure::NoProcess(ExitReason::NoProcess)),
+            Err(_) => Err(Failure::Overloaded),
         }
     }
 

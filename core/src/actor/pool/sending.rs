@@ -93,10 +93,12 @@ impl<M: Send + 'static> Pool<M> {
             match attempt.poll(urgent, message, cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
                 // The member is gone; there may be others.
-                Poll::Ready(Err(SendError(unsent))) => {
+                Poll::Ready(Err(SendError(unsent))) if attempt.member.process.is_closed() => {
                     *message = Some(unsent);
                     self.forget(&attempt.member);
                 }
+                // It is full, and refuses then.
+                Poll::Ready(Err(refused)) => return Poll::Ready(Err(refused)),
                 Poll::Pending => {
                     self.0.waits.keep(wait_key, attempt);
                     return Poll::Pending;
@@ -106,7 +108,7 @@ impl<M: Send + 'static> Pool<M> {
     }
 
     /// Returns true if neither a member nor a queue of theirs takes messages.
-    fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         match self.0.route.queue() {
             Some(queue) => queue.is_closed(),
             None => self.list().iter().all(|member| member.process.is_closed()),

@@ -1,0 +1,72 @@
+//! What a pool is to those who know it as a process.
+
+use twoply_core::Wait;
+use twoply_core::actor::{Actor, Context, Overflow, Pid, Pool, ProcessRef, Routing};
+use twoply_core::channel::TrySendError;
+use twoply_core::promise::{Failure, Resolver};
+use twoply_tests::{Gate, Systems, all_are_over, eventually, laws};
+
+laws! {
+    everywhere {
+        a_full_member_that_refuses_stays_in_its_pool,
+    }
+}
+
+/// A member of a pool.
+struct Worker;
+
+/// What it is told to do.
+enum Job {
+    /// To say who it is.
+    Who(Resolver<Pid>),
+    /// To wait for a gate.
+    Await(Gate),
+    /// To do nothing.
+    Nothing,
+}
+
+impl Actor for Worker {
+    type Message = Job;
+    type Error = String;
+
+    async fn handle(&mut self, job: Job, cx: &mut Context<Worker>) -> Result<(), String> {
+        match job {
+            Job::Who(reply) => drop(reply.resolve(cx.pid())),
+            Job::Await(gate) => gate.opened().await,
+            Job::Nothing => {}
+        }
+        Ok(())
+    }
+}
+
+fn a_full_member_that_refuses_stays_in_its_pool(on: &Systems) {
+    for routing in [Routing::round_robin(), Routing::least_loaded(), Routing::hash(|_: &Job| 0)] {
+        let builder = Pool::builder().size(2).routing(routing).on(on.here().backend());
+        let builder = builder.settings(|member| member.capacity(1).overflow(Overflow::Fail));
+        let pool = builder.start(|| Worker).wait().unwrap();
+        let (process, members, gate) = (pool.process(), pool.members(), Gate::new());
+        for member in &members {
+            member.send(Job::Await(gate.clone())).wait().map_err(drop).unwrap();
+        }
+        eventually("both are busy", || gate.waiting() == 2);
+        for member in &members {
+            member.send(Job::Nothing).wait().map_err(drop).unwrap();
+        }
+        // Each send comes to a member, and several of them to each.
+        for _ in 0..4 {
+            assert!(pool.send(Job::Nothing).wait().is_err());
+            assert!(process.send(Job::Nothing).wait().is_err());
+            assert!(matches!(process.try_send(Job::Nothing), Err(TrySendError::Full(_))));
+            assert!(matches!(pool.ask(Job::Who).wait(), Err(Failure::Overloaded)));
+            assert!(matches!(process.ask(Job::Who).wait(), Err(Failure::Overloaded)));
+        }
+        assert!(!process.is_closed());
+        gate.open();
+        eventually("there is room again", || process.ask(Job::Who).wait().is_ok());
+        pool.resize(2).wait().unwrap();
+        let pids = |members: Vec<ProcessRef<Job>>| members.iter().map(ProcessRef::pid).collect::<Vec<_>>();
+        assert_eq!(pids(pool.members()), pids(members));
+        pool.stop().wait();
+    }
+    all_are_over(on);
+}
