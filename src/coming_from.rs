@@ -30,6 +30,7 @@
 //! | `send_timeout` | [`Sending::timeout`](crate::channel::Sending::timeout), which hands the message back; any other operation has [`time::timeout`](crate::time::timeout()) |
 //! | `WeakSender` | [`WeakSender`](crate::channel::WeakSender), of [`bounded`](crate::channel::bounded) and the other queues; none for broadcast and watch |
 //! | `sync::Mutex`, `RwLock`, `Semaphore`, `Notify`, `Barrier`, `OnceCell` | the same names in [`sync`](crate::sync) |
+//! | `MutexGuard::map`, `OwnedMappedMutexGuard` | [`MutexGuard::map`](crate::sync::MutexGuard::map) and that of each other guard, for a [`MappedGuard`](crate::sync::MappedGuard) |
 //! | `CancellationToken` | [`sync::CancellationToken`](crate::sync::CancellationToken) |
 //! | `select!` | [`select!`](crate::select!); [`race`](crate::future::race) and [`select_all`](crate::future::select_all()) without a macro |
 //! | `join!`, `join_all` | [`join`](crate::future::join()), [`join_all`](crate::future::join_all()) |
@@ -103,6 +104,7 @@
 //! |---|---|
 //! | `spawn`, `spawn_link`, `spawn_monitor` | [`Builder`](crate::actor::Builder) |
 //! | `Pid ! M`, `receive`, `receive .. after` | [`ProcessRef::send`](crate::actor::ProcessRef::send), [`Process::receive`](crate::actor::Process::receive) and its time limits |
+//! | priority messages | [`ProcessRef::urgent`](crate::actor::ProcessRef::urgent); for more than two priorities a [`channel::priority`](crate::channel::priority) that is attached |
 //! | selective receive | [`Process::receive_match`](crate::actor::Process::receive_match) |
 //! | `link`, `monitor`, `process_flag(trap_exit, true)` | the methods of [`Process`](crate::actor::Process) |
 //! | `exit(Reason)`, `{shutdown, Term}` | [`ExitReason`](crate::actor::ExitReason), [`ExitReason::shutdown_with`](crate::actor::ExitReason::shutdown_with) |

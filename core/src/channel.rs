@@ -129,6 +129,44 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 /// [30, 10, 20].map(|deadline| tx.try_send(deadline).unwrap());
 /// assert_eq!(rx.try_iter().collect::<Vec<_>>(), [10, 20, 30]);
 /// ```
+///
+/// An actor whose messages have more than two priorities (a mailbox knows usual and
+/// [urgent](crate::actor::ProcessRef::urgent) ones) attaches such a channel, and is sent them by that:
+/// ```
+/// use std::convert::Infallible;
+/// use twoply::actor::{Actor, Context};
+/// use twoply::{Wait, channel};
+///
+/// struct Desk {
+///     calls: Option<channel::Receiver<(u64, &'static str)>>,
+///     handled: channel::Sender<&'static str>,
+/// }
+///
+/// impl Actor for Desk {
+///     type Message = (u64, &'static str);
+///     type Error = Infallible;
+///
+///     async fn started(&mut self, cx: &mut Context<Desk>) -> Result<(), Infallible> {
+///         self.calls.take().map(|calls| cx.attach(calls, |call| call));
+///         Ok(())
+///     }
+///
+///     async fn handle(&mut self, call: (u64, &'static str), _: &mut Context<Desk>) -> Result<(), Infallible> {
+///         _ = self.handled.try_send(call.1);
+///         Ok(())
+///     }
+/// }
+///
+/// let (call, calls) = channel::priority(100, |call: &(u64, &str)| call.0);
+/// for new in [(2, "theft"), (1, "noise"), (3, "fire")] {
+///     call.try_send(new)?;
+/// }
+/// let (handled, told) = channel::unbounded();
+/// let desk = Desk { calls: Some(calls), handled }.spawn()?;
+/// assert_eq!([(); 3].map(|()| told.recv().wait().unwrap()), ["fire", "theft", "noise"]);
+/// # desk.pid().exit(twoply::actor::ExitReason::Normal);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn priority<T>(
     capacity: impl Into<Option<usize>>,
     priority_of: impl Fn(&T) -> u64 + Send + Sync + 'static,

@@ -1,8 +1,9 @@
 //! Mailboxes of processes: order, capacity, what a full one does, selective and urgent messages.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use twoply_core::actor::{Builder, Event, ExitReason, Overflow, Process, ProcessRef};
+use twoply_core::actor::{Actor, Builder, Context, Event, ExitReason, Overflow, Process, ProcessRef};
 use twoply_core::channel::{self, Receiver, TrySendError};
 use twoply_core::{Wait, time};
 use twoply_tests::{Gate, Signal, Systems, builder, eventually, far, laws, told};
@@ -16,6 +17,7 @@ laws! {
         a_selective_receive_leaves_the_rest_in_order,
         a_receive_with_a_timeout_gives_up,
         urgent_messages_overtake_the_usual_ones,
+        an_actor_has_as_many_priorities_as_it_attaches,
         the_capacity_is_exact,
         a_mailbox_drops_what_it_was_told_to,
         a_send_that_is_dropped_has_not_sent,
@@ -273,4 +275,45 @@ fn signals_keep_their_order_with_messages(on: &Systems) {
     for n in 0..200 {
         assert_eq!(next(&rx), if n % 2 == 0 { "message" } else { "exit shutdown" }, "event {n}");
     }
+}
+
+/// An actor that is sent messages of several priorities, and begins with them once the gate is open.
+struct Desk {
+    calls: Option<Receiver<(u64, usize)>>,
+    gate: Gate,
+    handled: channel::Sender<(u64, usize)>,
+}
+
+impl Actor for Desk {
+    type Message = (u64, usize);
+    type Error = Infallible;
+
+    async fn started(&mut self, cx: &mut Context<Desk>) -> Result<(), Infallible> {
+        self.calls.take().map(|calls| cx.attach(calls, |call| call));
+        self.gate.opened().await;
+        Ok(())
+    }
+
+    async fn handle(&mut self, call: (u64, usize), _: &mut Context<Desk>) -> Result<(), Infallible> {
+        self.handled.send(call).await.unwrap();
+        Ok(())
+    }
+}
+
+fn an_actor_has_as_many_priorities_as_it_attaches(on: &Systems) {
+    const PRIORITIES: u64 = 5;
+    let (call, calls) = channel::priority(None, |call: &(u64, usize)| call.0);
+    let (handled, told) = channel::unbounded();
+    let gate = Gate::new();
+    let desk = far(on).spawn_actor(Desk { calls: Some(calls), gate: gate.clone(), handled }).unwrap();
+    for n in 0..3 {
+        (0..PRIORITIES).for_each(|priority| call.try_send((priority, n)).unwrap());
+    }
+    gate.open();
+    for priority in (0..PRIORITIES).rev() {
+        assert_eq!([(); 3].map(|()| next(&told)), [0, 1, 2].map(|n| (priority, n)));
+    }
+    // The mailbox is there beside it.
+    desk.send((9, 9)).wait().unwrap();
+    assert_eq!(next(&told), (9, 9));
 }

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use rustix::thread::sched_getaffinity;
-use twoply::{Backend, Runtime};
+use twoply::{Backend, Runtime, runtime};
 use twoply_core::task::Task;
 use twoply_core::time::sleep;
 use twoply_core::{Wait, offload};
@@ -16,6 +16,7 @@ use twoply_tests::{System, Systems, eventually, fiber_promise, laws};
 laws! {
     everywhere {
         a_task_runs_on_the_processors_of_its_runtime,
+        threads_that_a_bound_one_starts_for_others_are_free,
     }
     green {
         a_thread_shows_the_worker_that_it_carries,
@@ -84,14 +85,19 @@ fn a_worker_stays_on_its_processor(on: &Systems) {
     system.shutdown(SOON).unwrap();
 }
 
-fn a_task_runs_on_the_processors_of_its_runtime(on: &Systems) {
-    let (before, first) = (cpus(), *cpus().first().expect("there is one"));
+/// The settings of a runtime of the system's kind.
+fn settings_of(on: &Systems) -> runtime::Builder {
     let backend = match (on.kind().is_green(), on.kind().is_fibers()) {
         (true, true) => Backend::Fibers,
         (true, false) => Backend::Green,
         _ => Backend::Native,
     };
-    let settings = || Runtime::builder().backend(backend).fibers(fiber_promise());
+    Runtime::builder().backend(backend).fibers(fiber_promise())
+}
+
+fn a_task_runs_on_the_processors_of_its_runtime(on: &Systems) {
+    let (before, first) = (cpus(), *cpus().first().expect("there is one"));
+    let settings = || settings_of(on);
     let runtime = settings().pin_workers([first]).build().unwrap();
     assert_eq!(cpus(), before, "that of the caller is its own affair");
     // One after the other: nobody takes the worker from a thread that stands still.
@@ -147,4 +153,18 @@ fn a_processor_that_there_is_not_is_refused(on: &Systems) {
         let refused = on.kind().green().pin_workers(cpus).build().unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{refused}");
     }
+}
+
+fn threads_that_a_bound_one_starts_for_others_are_free(on: &Systems) {
+    let (before, first) = (cpus(), *cpus().first().expect("there is one"));
+    let bound = settings_of(on).pin_workers([first]).build().unwrap();
+    let seen = bound.spawn_fn(|| {
+        let own = cpus();
+        let other = Runtime::new(Backend::Native).unwrap();
+        let others = other.spawn_fn(cpus).wait().unwrap();
+        other.shutdown(SOON).unwrap();
+        (own, others)
+    });
+    assert_eq!(seen.wait().unwrap(), ([first].into(), before));
+    bound.shutdown(SOON).unwrap();
 }

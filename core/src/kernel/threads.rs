@@ -18,6 +18,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 pub use affinity::Affinity;
+pub(crate) use affinity::start_free;
 pub use limit::process_limit;
 pub use pool::{BLOCKING_THREADS, BlockingPool, PoolLimits, PoolMetrics};
 
@@ -219,7 +220,7 @@ impl ThreadCache {
         if let Some(bytes) = stack_size {
             builder = builder.stack_size(bytes);
         }
-        let started = builder.spawn(move || {
+        let started = start_free(builder, move || {
             let _permit = permit;
             shared.run_thread(stack_size, piece);
         });

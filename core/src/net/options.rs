@@ -203,7 +203,8 @@ impl TcpStream {
     /// Sets how many bytes may wait in the system's buffer before they are sent (`TCP_NOTSENT_LOWAT`): while
     /// there are as many, a writer waits, until about half of them have gone. What has been sent and is not
     /// acknowledged yet does not count, so the connection is as fast as before while the writer comes back in
-    /// time. At first only the [size of the buffer](Endpoint::set_send_buffer_size) is a limit.
+    /// time. At first only the [size of the buffer](Endpoint::set_send_buffer_size) is a limit. 0 stands for
+    /// what the system sets for all sockets: most often none.
     ///
     /// So who writes much, and then something that is urgent, does not have that wait behind megabytes.
     ///

@@ -546,8 +546,8 @@ impl Node {
         self.shared().open(name).map(|connection| Remote(Route::Connection(connection)))
     }
 
-    /// Ends the connection to a node: links and monitors are told `noconnection`. Returns false if there is
-    /// none.
+    /// Ends the connection to a node at once: links and monitors are told `noconnection`. What has been sent
+    /// and does not go out at once is lost, some 64 KiB of it or more. Returns false if there is none.
     pub fn disconnect(&self, name: &str) -> bool {
         self.shared().peers.up(name).is_some_and(|connection| {
             connection.stop("this node has disconnected");

@@ -67,13 +67,15 @@ pub struct TaskTimes {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct KindTimes {
-    /// The sum of what is in `polls`.
+    /// The sum of what is in `polls`, waits included where those have them: of tasks that are threads it is
+    /// the sum of their lives, and grows when one ends. Nanoseconds are counted, 584 years of them.
     pub busy: Duration,
     /// The time of each poll that is over. A task of straight-line code has one, from its start to its end,
-    /// and so has every task that is a thread: its waits are included.
+    /// and so has every task that is a thread: its waits are included. One that is cancelled before it has
+    /// begun has a short one.
     pub polls: Histogram,
-    /// The time from the start of each task that has begun, where the program asked for it, to its first
-    /// poll.
+    /// The time from the start of each task, where the program asked for it, to its first poll, or to its end
+    /// where it is cancelled before.
     pub start_delays: Histogram,
 }
 

@@ -4,10 +4,35 @@
 //! moves from thread to thread, and what is bound is the thread that carries it, until the worker moves on.
 //! Nothing here knows a worker but by its number.
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::cell::Cell;
 use std::io;
+use std::thread::{Builder, JoinHandle};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+thread_local! {
+    /// The processors that the thread may use when it is freed; `None` if it is not bound.
+    static USUAL: Cell<Option<CpuSet>> = const { Cell::new(None) };
+}
+
+/// Starts a thread that is bound to no processor. The system has a thread begin with the processors of the
+/// one that starts it, and that may be bound as no thread of another runtime should be.
+pub(crate) fn start_free(
+    builder: Builder,
+    body: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(usual) = USUAL.get() {
+        return builder.spawn(move || {
+            let _ = sched_setaffinity(None, &usual);
+            body();
+        });
+    }
+    builder.spawn(body)
+}
 
 /// The processors of one runtime.
 ///
@@ -39,7 +64,11 @@ impl Affinity {
     /// [`io::ErrorKind::InvalidInput`] when there is none, or no processor of one of these numbers; what the
     /// operating system says when it refuses one.
     pub fn new(cpus: &[usize]) -> io::Result<Affinity> {
-        let usual = sched_getaffinity(None)?;
+        let usual = match USUAL.get() {
+            Some(usual) => usual,
+            None => sched_getaffinity(None)?,
+        };
+        let before = sched_getaffinity(None)?;
         let only = |&cpu: &usize| {
             if cpu >= CpuSet::MAX_CPU {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no processor {cpu}")));
@@ -61,7 +90,7 @@ impl Affinity {
             };
             sched_setaffinity(None, set).map_err(refused)
         });
-        sched_setaffinity(None, &usual)?;
+        sched_setaffinity(None, &before)?;
         let mut all = CpuSet::new();
         cpus.iter().for_each(|&cpu| all.set(cpu));
         tried.map(|()| Affinity { bound, all, usual })
@@ -70,16 +99,21 @@ impl Affinity {
     /// Binds the calling thread, which carries a worker from now on. If the processor has gone since, the
     /// thread runs where it may.
     pub fn bind(&self, worker: usize) {
+        USUAL.set(Some(self.usual));
         let _ = sched_setaffinity(None, &self.bound[worker % self.bound.len()]);
     }
 
     /// Binds the calling thread to all of the processors at a time: it runs on one or another of them.
     pub fn bind_to_all(&self) {
+        USUAL.set(Some(self.usual));
         let _ = sched_setaffinity(None, &self.all);
     }
 
     /// Frees a thread that carries no worker any more; 0 is the calling one.
     pub fn free(&self, thread: i32) {
+        if thread == 0 {
+            USUAL.set(None);
+        }
         let _ = sched_setaffinity(Pid::from_raw(thread), &self.usual);
     }
 }
