@@ -1,14 +1,17 @@
 //! What a pool is to those who know it as a process.
 
-use twoply_core::Wait;
+use std::time::Duration;
+
 use twoply_core::actor::{Actor, Context, Overflow, Pid, Pool, ProcessRef, Routing};
 use twoply_core::channel::TrySendError;
 use twoply_core::promise::{Failure, Resolver};
+use twoply_core::{Wait, time};
 use twoply_tests::{Gate, Systems, all_are_over, eventually, laws};
 
 laws! {
     everywhere {
         a_full_member_that_refuses_stays_in_its_pool,
+        a_routing_that_stands_still_holds_up_no_timer,
     }
 }
 
@@ -68,5 +71,31 @@ fn a_full_member_that_refuses_stays_in_its_pool(on: &Systems) {
         assert_eq!(pids(pool.members()), pids(members));
         pool.stop().wait();
     }
+    all_are_over(on);
+}
+
+fn a_routing_that_stands_still_holds_up_no_timer(on: &Systems) {
+    let gate = Gate::new();
+    let stands = gate.clone();
+    let routing = Routing::hash(move |_: &Job| {
+        stands.opened().wait();
+        0
+    });
+    let pool =
+        Pool::builder().size(1).routing(routing).on(on.here().backend()).start(|| Worker).wait().unwrap();
+    let (process, handled) = (pool.process(), Gate::new());
+    let later = handled.clone();
+    let timer = on.here().spawn(async move {
+        let timer = process.send_after(Duration::from_millis(2), Job::Await(later));
+        time::sleep(Duration::from_millis(1)).await;
+        timer
+    });
+    let timer = timer.wait().unwrap();
+    eventually("it is on its way", || gate.waiting() > 0);
+    assert!(!timer.is_pending());
+    on.here().spawn(time::sleep(Duration::from_millis(2))).wait().unwrap();
+    gate.open();
+    eventually("it gets there", || handled.waiting() > 0);
+    pool.stop().wait();
     all_are_over(on);
 }

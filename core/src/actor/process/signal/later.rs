@@ -155,6 +155,13 @@ impl<M: Send + 'static> Cell<M> {
         Ok(())
     }
 
+    /// Sends the message of a timer to what this cell stands for, if there is room.
+    pub(in crate::actor::process) fn send_on(&self, message: M) {
+        if let Err(refused) = self.forward(message, false) {
+            self.undelivered(refused.into_inner());
+        }
+    }
+
     /// Returns the backend on which code of the user's runs for this process when that is over.
     pub(in crate::actor::process) fn home(&self) -> Option<Arc<dyn Backend>> {
         self.extra.as_ref()?.home.as_ref()?.upgrade()

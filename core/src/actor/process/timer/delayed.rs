@@ -93,6 +93,11 @@ impl<M: Send + 'static> Delayed<M> {
             return detached::run(None, Box::new(move || drop(payload)));
         };
         match payload {
+            Payload::Message(message) if cell.target().is_some() => {
+                // The way there is code of the user's, such as that of a routing.
+                cell.leave_timer(self.entry);
+                detached::run(cell.home(), Box::new(move || cell.send_on(message)));
+            }
             Payload::Message(message) => {
                 if let Err(message) = cell.send_due(self.entry, message)
                     && let Some(work) = cell.unwanted(message)
