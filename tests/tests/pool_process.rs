@@ -1,8 +1,12 @@
 //! What a pool is to those who know it as a process.
 
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use twoply_core::actor::{Actor, Context, Overflow, Pid, Pool, ProcessRef, Routing};
+use twoply_core::actor::supervisor::{ChildSpec, Restart, Supervisor};
+use twoply_core::actor::{
+    Actor, Context, ExitReason, NamedService, Overflow, Pid, Pool, ProcessRef, Registry, Routing, ServiceRef,
+};
 use twoply_core::channel::TrySendError;
 use twoply_core::promise::{Failure, Resolver};
 use twoply_core::{Wait, time};
@@ -12,6 +16,8 @@ laws! {
     everywhere {
         a_full_member_that_refuses_stays_in_its_pool,
         a_routing_that_stands_still_holds_up_no_timer,
+        with_its_last_member_a_pool_ends,
+        a_child_that_is_full_and_refuses_is_not_waited_for,
     }
 }
 
@@ -26,6 +32,8 @@ enum Job {
     Await(Gate),
     /// To do nothing.
     Nothing,
+    /// To stop.
+    Stop,
 }
 
 impl Actor for Worker {
@@ -37,6 +45,7 @@ impl Actor for Worker {
             Job::Who(reply) => drop(reply.resolve(cx.pid())),
             Job::Await(gate) => gate.opened().await,
             Job::Nothing => {}
+            Job::Stop => cx.stop(),
         }
         Ok(())
     }
@@ -98,4 +107,53 @@ fn a_routing_that_stands_still_holds_up_no_timer(on: &Systems) {
     eventually("it gets there", || handled.waiting() > 0);
     pool.stop().wait();
     all_are_over(on);
+}
+
+fn with_its_last_member_a_pool_ends(on: &Systems) {
+    for routing in [Routing::round_robin, || Routing::hash(|_: &Job| 0), || Routing::first_idle(4)] {
+        let (registry, backend) = (Registry::new(), Arc::clone(on.here().backend()));
+        let builder = move || Pool::builder().size(2).routing(routing()).on(&backend);
+        let spec = ChildSpec::pool("pool", builder, || Worker).restart(Restart::Transient);
+        let spec = spec.register_in(&registry, "pool");
+        let to_pool = spec.reference();
+        let supervisor = Supervisor::one_for_one().on(on.there().backend()).child(spec);
+        let supervisor = supervisor.start().wait().unwrap();
+        let process = to_pool.process().unwrap();
+        let [first, second] = [0, 1].map(|at| Pool::of(&process).unwrap().members()[at].clone());
+        first.send(Job::Stop).wait().map_err(drop).unwrap();
+        eventually("it is gone", || Pool::of(&process).unwrap().members().len() == 1);
+        assert!(process.ask(Job::Who).wait().is_ok_and(|pid| pid == second.pid()));
+        second.send(Job::Stop).wait().map_err(drop).unwrap();
+        // Whoever comes too late is not left waiting, and the child has ended in order.
+        while to_pool.send(Job::Nothing).wait().is_ok() {}
+        assert_eq!(process.ended().wait(), ExitReason::Normal);
+        assert!(matches!(to_pool.ask(Job::Who).wait(), Err(Failure::NoProcess(_))));
+        supervisor.stop().wait();
+    }
+    all_are_over(on);
+}
+
+fn a_child_that_is_full_and_refuses_is_not_waited_for(on: &Systems) {
+    let registry = Registry::new();
+    let spec = ChildSpec::actor("worker", || Worker).register_in(&registry, "worker");
+    let spec = spec.settings(|worker| worker.capacity(1).overflow(Overflow::Fail));
+    let to_worker = spec.reference();
+    let supervisor = Supervisor::one_for_one().on(on.here().backend()).child(spec).start().wait().unwrap();
+    let gate = Gate::new();
+    to_worker.send(Job::Await(gate.clone())).wait().map_err(drop).unwrap();
+    eventually("it is busy", || gate.waiting() > 0);
+    to_worker.send(Job::Nothing).wait().map_err(drop).unwrap();
+    assert!(matches!(to_worker.send(Job::Stop).wait().unwrap_err().into_inner(), Job::Stop));
+    // As a service it goes on, too.
+    let (tell, told) = mpsc::channel();
+    let service = ServiceRef::builder().on(on.there().backend());
+    let service = service.on_undelivered(move |_| {
+        let _ = tell.send(());
+    });
+    let service = service.start(NamedService::new(&registry, "worker")).unwrap();
+    service.send(Job::Stop).wait().map_err(drop).unwrap();
+    told.recv().unwrap();
+    gate.open();
+    eventually("there is room again", || service.ask(Job::Who).wait().is_ok());
+    supervisor.stop().wait();
 }

@@ -39,8 +39,8 @@ use crate::sync;
 /// Where a member fails, the pool's supervisor restarts it: what waits in its mailbox is handled then, in
 /// order, and the message that it was handling is lost; a question among that fails with the reason. A member
 /// that stops by itself, in order, is gone, and what waits in its mailbox is
-/// [undelivered](super::Builder::on_undelivered). Messages of one sender arrive in order at each member, and
-/// in no order at different ones.
+/// [undelivered](super::Builder::on_undelivered); with the last one the pool ends. Messages of one sender
+/// arrive in order at each member, and in no order at different ones.
 ///
 /// # Examples
 /// ```
@@ -395,7 +395,8 @@ impl<M: Send + 'static> Pool<M> {
     /// ([`ProcessRef::stop_gracefully`]), which this waits for. Resizes take turns.
     ///
     /// # Errors
-    /// When a member cannot be started, or the pool has ended. Those that have been started stay.
+    /// When a member cannot be started, or the pool has ended, as it does with its last member. Those that
+    /// have been started stay.
     ///
     /// # Examples
     /// ```

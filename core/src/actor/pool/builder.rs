@@ -38,7 +38,7 @@ impl<M: Send + 'static> PoolBuilder<M> {
         PoolBuilder {
             size: available_parallelism().map_or(1, usize::from),
             routing: Routing::round_robin(),
-            supervisor: Supervisor::one_for_one(),
+            supervisor: Supervisor::one_for_one().ending_with_its_children(),
             settings: Vec::new(),
             made_at: Location::caller(),
         }
@@ -270,6 +270,6 @@ where
         let spec = ChildSpec::member(format!("member {number}"), move || (self.make)(), queue);
         let spec =
             settings.into_iter().fold(spec, |spec, setting| spec.settings(move |builder| setting(builder)));
-        spec.at(made_at).restart(Restart::Transient).mailbox(Mailbox::Keep)
+        spec.at(made_at).restart(Restart::Transient).significant(true).mailbox(Mailbox::Keep)
     }
 }

@@ -12,7 +12,8 @@ use crate::future::{OneOf, select};
 
 /// The service of whoever has a name in a [`Registry`]: it is there while somebody has the name.
 ///
-/// A message is sent when the mailbox of the process has taken it. What the process leaves there at its end
+/// A message is sent when the mailbox of the process has taken it. A full one that
+/// [refuses](crate::actor::Overflow::Fail) it leaves it undelivered by the reference. What the process leaves there at its end
 /// is [undelivered](crate::actor::Builder::on_undelivered) by that process, as ever; questions among that,
 /// and those that the process has received, come out as
 /// [`Unknown`](crate::actor::AskServiceError::Unknown). [`ServiceRef`](crate::actor::ServiceRef) has an
@@ -65,9 +66,14 @@ impl<M: Send + 'static> NamedService<M> {
                 }
                 OneOf::Second(_) => {}
                 OneOf::Third(Some(message)) => {
-                    if let Err(SendError(message)) = process.send(message).await {
-                        session.put_back(message);
-                        return ended.await;
+                    match process.send(message).await {
+                        Ok(()) => {}
+                        Err(SendError(message)) if process.is_closed() => {
+                            session.put_back(message);
+                            return ended.await;
+                        }
+                        // It is full, and refuses then.
+                        Err(SendError(message)) => session.give_up(message),
                     }
                 }
                 OneOf::Third(None) => return ExitReason::Normal,

@@ -161,6 +161,14 @@ impl<M: Send + 'static> Session<M> {
         self.shared.lock().returned.push_front(Envelope { message, taken });
     }
 
+    /// Gives up a message that the service has refused.
+    pub(super) fn give_up(&self, message: M) {
+        discard_panic(|| match &self.undelivered {
+            Some(undelivered) => undelivered(message),
+            None => drop(message),
+        });
+    }
+
     /// Notes that the message is taken.
     fn take(&mut self, Envelope { message, taken }: Envelope<M>) -> M {
         if let Some(taken) = &taken {
@@ -201,10 +209,7 @@ impl<M: Send + 'static> Drop for Session<M> {
         self.away(ExitReason::NoProcess);
         let returned = std::mem::take(&mut self.shared.lock().returned);
         for Envelope { message, .. } in returned {
-            discard_panic(|| match &self.undelivered {
-                Some(undelivered) => undelivered(message),
-                None => drop(message),
-            });
+            self.give_up(message);
         }
     }
 }

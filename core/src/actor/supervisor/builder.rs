@@ -14,7 +14,7 @@ use super::spec::ChildSpec;
 use super::{AutoShutdown, Strategy};
 #[cfg(doc)]
 use super::{ChildError, PlanError};
-use crate::actor::{Process, Registry};
+use crate::actor::{ExitReason, Process, Registry};
 use crate::channel::broadcast;
 use crate::kernel::backend::Backend;
 use crate::kernel::task::set_own_hook;
@@ -190,6 +190,12 @@ impl Supervisor {
     pub fn auto_shutdown(mut self, when: AutoShutdown) -> Supervisor {
         self.plan.auto_shutdown = when;
         self
+    }
+
+    /// Ends it in order when the last of the [significant](ChildSpec::significant) children has ended.
+    pub(in crate::actor) fn ending_with_its_children(mut self) -> Supervisor {
+        self.plan.auto_reason = ExitReason::Normal;
+        self.auto_shutdown(AutoShutdown::AllSignificant)
     }
 
     /// Limits the number of children, whether they run or not; unless this is called there is no limit. One

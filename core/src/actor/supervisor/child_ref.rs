@@ -55,7 +55,8 @@ impl<M: Send + 'static> ChildRef<M> {
     /// sent it.
     ///
     /// # Errors
-    /// When the child will not run again by itself. The message is handed back.
+    /// When the child will not run again by itself, or is full and [refuses](crate::actor::Overflow::Fail)
+    /// then. The message is handed back.
     ///
     /// # Examples
     /// ```
@@ -82,7 +83,9 @@ impl<M: Send + 'static> ChildRef<M> {
             if let Some(process) = process {
                 match process.send(message).await {
                     Ok(()) => return Ok(()),
-                    // The process has ended, and its supervisor will decide what is next.
+                    // It is full, and refuses then.
+                    Err(refused) if !process.is_closed() => return Err(refused),
+                    // The process ends, and its supervisor will decide what is next.
                     Err(SendError(unsent)) => message = unsent,
                 }
             }

@@ -153,7 +153,7 @@ impl Engine {
                 spec.significant && !self.children.iter().any(|(_, child)| child.is_significant_and_alive())
             }
         };
-        if significant { Flow::Break(ExitReason::Shutdown) } else { Flow::Continue(()) }
+        if significant { Flow::Break(self.plan.auto_reason.clone()) } else { Flow::Continue(()) }
     }
 
     /// Records that the child is over, and nothing will start it but a request. Temporary children and those

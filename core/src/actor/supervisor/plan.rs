@@ -12,7 +12,7 @@ use super::handle::SupervisorRef;
 use super::report::{Events, Report};
 use super::spec::Restart;
 use super::{AutoShutdown, Strategy, engine, starter};
-use crate::actor::{Builder, Process, Registry};
+use crate::actor::{Builder, ExitReason, Process, Registry};
 use crate::channel::oneshot;
 use crate::kernel::backend::Backend;
 use crate::kernel::strand::trampoline;
@@ -34,6 +34,8 @@ pub(super) struct Plan {
     pub(super) intensity: usize,
     pub(super) period: Duration,
     pub(super) auto_shutdown: AutoShutdown,
+    /// The reason for the end that this leads to.
+    pub(super) auto_reason: ExitReason,
     /// The most children that the supervisor may have, whether they run or not.
     pub(super) max_children: usize,
     pub(super) observer: Option<Observer>,
@@ -137,6 +139,7 @@ impl Plan {
             intensity: INTENSITY,
             period: PERIOD,
             auto_shutdown: AutoShutdown::default(),
+            auto_reason: ExitReason::Shutdown,
             max_children: usize::MAX,
             observer: None,
             events: Vec::new(),
