@@ -13,9 +13,9 @@ use crate::future::{OneOf, select};
 /// The service of whoever has a name in a [`Registry`]: it is there while somebody has the name.
 ///
 /// A message is sent when the mailbox of the process has taken it. A full one that
-/// [refuses](crate::actor::Overflow::Fail) it leaves it undelivered by the reference. What the process leaves there at its end
-/// is [undelivered](crate::actor::Builder::on_undelivered) by that process, as ever; questions among that,
-/// and those that the process has received, come out as
+/// [refuses](crate::actor::Overflow::Fail) it leaves it undelivered by the reference. What the process leaves
+/// there at its end is [undelivered](crate::actor::Builder::on_undelivered) by that process, as ever;
+/// questions among that, and those that the process has received, come out as
 /// [`Unknown`](crate::actor::AskServiceError::Unknown). [`ServiceRef`](crate::actor::ServiceRef) has an
 /// example.
 pub struct NamedService<M> {
