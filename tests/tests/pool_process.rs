@@ -10,13 +10,14 @@ use twoply_core::actor::{
 use twoply_core::channel::TrySendError;
 use twoply_core::promise::{Failure, Resolver};
 use twoply_core::{Wait, time};
-use twoply_tests::{Gate, Systems, all_are_over, eventually, laws};
+use twoply_tests::{Gate, Systems, all_are_over, eventually, laws, start_idle};
 
 laws! {
     everywhere {
         a_full_member_that_refuses_stays_in_its_pool,
         a_routing_that_stands_still_holds_up_no_timer,
         with_its_last_member_a_pool_ends,
+        a_pool_whose_name_is_taken_is_no_child,
         a_child_that_is_full_and_refuses_is_not_waited_for,
     }
 }
@@ -156,4 +157,19 @@ fn a_child_that_is_full_and_refuses_is_not_waited_for(on: &Systems) {
     gate.open();
     eventually("there is room again", || service.ask(Job::Who).wait().is_ok());
     supervisor.stop().wait();
+}
+
+fn a_pool_whose_name_is_taken_is_no_child(on: &Systems) {
+    let registry = Registry::new();
+    let other = start_idle(on.there());
+    registry.register("pool", &other).unwrap();
+    let spec = ChildSpec::pool("pool", || Pool::builder().size(2), || Worker);
+    let (to_pool, spec) = (spec.reference(), spec.register_in(&registry, "pool"));
+    let started = Supervisor::one_for_one().on(on.here().backend()).child(spec).start().wait();
+    let error = started.unwrap_err().to_string();
+    assert!(error.contains("taken"), "{error}");
+    assert!(to_pool.process().is_none());
+    assert_eq!(registry.whereis_pid("pool"), Some(other.pid()));
+    other.exit(ExitReason::Kill);
+    all_are_over(on);
 }

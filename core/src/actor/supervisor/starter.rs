@@ -108,8 +108,10 @@ impl<M: Send + 'static> Make<M> {
                 let pool = starting?.finish().await?;
                 let process = pool.process();
                 // Not before: who finds it by its name finds members.
-                for (registry, name) in names {
-                    registry.register(name, &process)?;
+                let mut names = names.into_iter();
+                if let Err(error) = names.try_for_each(|(registry, name)| registry.register(name, &process)) {
+                    pool.stop().await;
+                    return Err(error.into());
                 }
                 Ok(MadeChild { process, supervisor: Some(pool.supervisor().clone()) })
             })
