@@ -293,13 +293,14 @@ impl<M: Send + 'static> Pool<M> {
     ///
     /// Its pid is that of the pool's [supervisor](Pool::supervisor): it ends with the pool, and whoever
     /// monitors it, or links to it, is told then; an exit signal of nobody in particular
-    /// ([`ProcessRef::exit`]), [`drain`](ProcessRef::drain) included, stops the pool as [`Pool::stop`] does.
-    /// [Urgent](ProcessRef::urgent) messages are urgent at the member, and nothing special in a queue that
-    /// the members [share](Routing::first_idle). A question to it that its member drops, or leaves behind,
-    /// fails as [`Broken`](Failure::Broken) while the pool goes on; it is not known who will owe the answer,
-    /// so no circle of waits is found through it. The message of a timer that finds no room is lost. Another
-    /// node knows a process by its pid alone, and cannot send to a pool: give it a process that passes
-    /// messages on.
+    /// ([`ProcessRef::exit`]), [`drain`](ProcessRef::drain) included, stops the pool as [`Pool::stop`] does,
+    /// but that messages in a shared queue are dropped. [Urgent](ProcessRef::urgent) messages are urgent at
+    /// the member, and nothing special in a queue that the members [share](Routing::first_idle). A question
+    /// to it that its member drops, or leaves behind, fails as [`Broken`](Failure::Broken) while the pool
+    /// goes on; it is not known who will owe the answer, so no circle of waits is found through it. The
+    /// message of a timer that finds no room is lost, and an interval fills members that are busy, because it
+    /// cannot tell. It is over when it finds that no member is left. Who has but the pid, such as another
+    /// node that was sent that, cannot send to the pool. A weak reference may lead to a pool that has ended.
     ///
     /// # Examples
     /// ```

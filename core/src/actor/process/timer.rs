@@ -263,7 +263,8 @@ impl<M: Send + 'static> ProcessRef<M> {
     /// interval. Within an actor, [`attach`](crate::actor::Context::attach) an
     /// [`interval`](crate::time::interval) instead: that sends nothing, but is asked when there is time.
     ///
-    /// A period of less than a millisecond is one of a millisecond.
+    /// A period of less than a millisecond is one of a millisecond. What is no process with a mailbox here,
+    /// as a [pool](crate::actor::Pool::process), has a message for each period for which it has room.
     ///
     /// # Examples
     /// ```

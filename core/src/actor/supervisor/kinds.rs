@@ -208,7 +208,10 @@ impl<M: Send + 'static> ChildSpec<M> {
     /// those is gone, whatever [`mailbox`](ChildSpec::mailbox) says. References to the child are those of
     /// [`Pool::process`], and [`Pool::of`] leads back to the pool.
     ///
-    /// Members are built as [`PoolBuilder::settings`] says, and not by those of the child.
+    /// Members are built as [`PoolBuilder::settings`] says and run where [`PoolBuilder::on`] does, and not as
+    /// [`ChildSpec::settings`] and [`ChildSpec::on`] say. The pool has its [names](ChildSpec::register) from
+    /// when its members have been started; if one is taken, they are stopped, and the child cannot be
+    /// started.
     ///
     /// # Examples
     /// ```
