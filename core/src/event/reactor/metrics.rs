@@ -7,8 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::Reactor;
 use crate::base::sync::lock_std;
 
-/// The counters of a [`Reactor`] since it was made; see
-/// [`Reactor::metrics`].
+/// The counters of a [`Reactor`] since it was made; see [`Reactor::metrics`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

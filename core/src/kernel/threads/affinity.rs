@@ -64,11 +64,8 @@ impl Affinity {
     /// [`io::ErrorKind::InvalidInput`] when there is none, or no processor of one of these numbers; what the
     /// operating system says when it refuses one.
     pub fn new(cpus: &[usize]) -> io::Result<Affinity> {
-        let usual = match USUAL.get() {
-            Some(usual) => usual,
-            None => sched_getaffinity(None)?,
-        };
         let before = sched_getaffinity(None)?;
+        let usual = USUAL.get().unwrap_or(before);
         let only = |&cpu: &usize| {
             if cpu >= CpuSet::MAX_CPU {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no processor {cpu}")));
