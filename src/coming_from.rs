@@ -140,6 +140,7 @@
 //! | `-dist_listen false` | `node::Builder::without_listener` |
 //! | `-erl_epmd_port`, `-start_epmd false` | `node::Builder::without_epmd`, with `listen` and `peer` |
 //! | `-proto_dist inet_tls` | `node::Builder::tls`, with the feature `node-tls` |
+//! | `observer`, `etop` | `Functions::add_observer`, with the feature `node-observer`; another node looks |
 //! | `pg:start_link`, `pg:join`, `pg:get_members` on several nodes | `Node::pg`, `Pg::share` of a [`Group`](crate::actor::Group), `Pg::members` |
 //! | `erlang:monitor_node`, `net_kernel:monitor_nodes` | `Node::monitor_node`, `Node::events` |
 //! | `Task.async_stream` | [`Stream::buffered`](crate::stream::Stream::buffered) |

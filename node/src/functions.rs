@@ -14,9 +14,8 @@ use crate::Node;
 use crate::connection::{Connection, From};
 use crate::local::Typed;
 use crate::node::Shared;
-use crate::wire::{
-    Atom, DecodeError, Decoder, FromArguments, FromTerm, List, Term, ToTerm, from_bytes, to_bytes,
-};
+use crate::outgoing::Outgoing;
+use crate::wire::{Atom, DecodeError, Decoder, Encoded, FromArguments, FromTerm, List, Term, ToTerm};
 
 /// The processes that others may have started and that have not ended.
 const MAX_RUNNING: usize = 1 << 16;
@@ -68,16 +67,16 @@ struct Owed(How);
 
 impl Owed {
     /// Tells what the function has returned.
-    fn returned(mut self, value: &dyn ToTerm) -> ExitReason {
+    fn returned(mut self, value: &dyn ToTerm, shared: &Arc<Shared>) -> ExitReason {
         match std::mem::replace(&mut self.0, How::Plain) {
             How::Plain => ExitReason::Normal,
             How::Reply(connection, from) => {
                 connection.reply(&from, value);
                 ExitReason::Normal
             }
-            How::Erpc(tag) => match to_bytes(value).map(|bytes| from_bytes::<Term>(&bytes)) {
-                Ok(Ok(value)) => leave(Term::Tuple(vec![tag, Term::atom("return"), value])),
-                _ => Owed(How::Erpc(tag)).raised(Term::atom("badarg"), Vec::new()),
+            How::Erpc(tag) => match as_term(value, shared) {
+                Some(value) => leave(Term::Tuple(vec![tag, Term::atom("return"), value])),
+                None => Owed(How::Erpc(tag)).raised(Term::atom("badarg"), Vec::new()),
             },
         }
     }
@@ -102,6 +101,12 @@ impl Drop for Owed {
             connection.reply(from, &bad_rpc(Term::atom("killed")));
         }
     }
+}
+
+/// Returns a value as the term that goes out: others may name the processes in it from then on.
+fn as_term(value: &dyn ToTerm, shared: &Arc<Shared>) -> Option<Term> {
+    let bytes = Encoded::new(value, &Outgoing::telling(shared)).ok()?.into_bytes();
+    Term::from_term(&mut Decoder::new(&bytes)).ok()
 }
 
 fn bad_rpc(reason: Term) -> Term {
@@ -132,6 +137,12 @@ impl FunctionTable {
         let atom = |text: &str| Atom::new(text).unwrap_or_else(|error| panic!("{error}"));
         let old = self.functions().insert((atom(module), atom(name), arity), function);
         old.is_some()
+    }
+
+    /// Returns true if there is such a function.
+    #[cfg(feature = "observer")]
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        self.functions().contains_key(key)
     }
 
     /// Starts a process that runs the function `key`, as soon as `go` says so. Returns why it does not, as an
@@ -258,10 +269,10 @@ where
     fn start(&self, mut start: Start<'_, '_>) -> Result<Pid, Atom> {
         match start.arguments::<A>() {
             Ok(arguments) => {
-                let code = Arc::clone(&self.code);
+                let (code, shared) = (Arc::clone(&self.code), Arc::clone(start.shared));
                 start.run(async move |owed: Owed| {
                     let value = code(arguments).await;
-                    owed.returned(&value)
+                    owed.returned(&value, &shared)
                 })
             }
             Err(error) => start.undecodable(error),
@@ -328,11 +339,16 @@ where
 pub struct Functions<'n>(&'n Arc<Shared>);
 
 impl Functions<'_> {
+    #[cfg(feature = "observer")]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        self.0
+    }
+
     /// Lets others call `code` as `module:name`, with as many arguments as the tuple has. Returns true if
     /// there was such a function, which this one replaces.
     ///
     /// Each call runs in a process of its own, which is ended like any. A panic ends it. Arguments of another
-    /// type raise `{undecodable, Text}`.
+    /// type raise `{undecodable, Text}`. A `Pid` and a `ProcessRef` are arguments and results, too.
     ///
     /// # Panics
     /// When a name has more than 255 characters.

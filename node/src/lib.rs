@@ -11,7 +11,9 @@
 //!
 //! Nodes are connected by [`Node::connect`], or by the first that is done to a [`Node::remote`].
 //!
-//! [`Node::call`] calls functions of others, and [`Node::functions`] are those that others may call.
+//! [`Node::call`] calls functions of others, and [`Node::functions`] are those that others may call. With the
+//! feature `observer` (`node-observer` of the package `twoply`) `Functions::add_observer` has Erlang's
+//! `observer` and `etop` list processes of a node.
 //!
 //! [`Node::pg`] is a scope of Erlang's `pg`. There are no visible nodes. It is run against OTP 25 and Elixir
 //! 1.14; what is said of other versions is read from their documentation.
@@ -23,6 +25,8 @@ mod functions;
 mod local;
 mod meet;
 mod node;
+#[cfg(feature = "observer")]
+mod observer;
 mod outbox;
 mod outgoing;
 mod pg;

@@ -77,6 +77,10 @@ pub(crate) trait Inlet: Send + Sync {
 
     /// Returns the `ProcessRef` of whatever type.
     fn process(&self) -> &dyn Any;
+
+    /// Returns how many messages and signals wait for room in the mailbox.
+    #[cfg(feature = "observer")]
+    fn waiting(&self) -> usize;
 }
 
 /// The error of giving a process a name for others.
@@ -197,6 +201,18 @@ impl Locals {
         }
     }
 
+    /// Returns the processes that take messages of others, each with the way to it and one of its names.
+    #[cfg(feature = "observer")]
+    pub(crate) fn exposed(&self) -> Vec<(Pid, Arc<dyn Inlet>, Option<String>)> {
+        let tables = self.tables();
+        let names: BTreeMap<_, _> = tables.names.iter().map(|(name, serial)| (serial, name)).collect();
+        let inlets = tables.known.iter().filter_map(|(serial, known)| {
+            let name = names.get(serial).map(|name| (*name).clone());
+            Some((known.pid.clone(), known.inlet.clone()?, name))
+        });
+        inlets.collect()
+    }
+
     /// Returns how many processes others may name.
     pub(crate) fn len(&self) -> usize {
         self.tables().known.len()
@@ -236,6 +252,8 @@ struct Queue<M> {
     items: VecDeque<Item<M>>,
     /// True while a task sends them.
     draining: bool,
+    /// True while that task waits for room for one.
+    is_sending: bool,
 }
 
 enum Item<M> {
@@ -245,7 +263,7 @@ enum Item<M> {
 
 impl<M: for<'a> FromTerm<'a> + Send + 'static> Typed<M> {
     pub(crate) fn new(process: ProcessRef<M>, spawner: Spawner) -> Typed<M> {
-        let queue = Queue { items: VecDeque::new(), draining: false };
+        let queue = Queue { items: VecDeque::new(), draining: false, is_sending: false };
         Typed { process, queue: Arc::new(Mutex::new(queue)), spawner }
     }
 
@@ -286,6 +304,7 @@ fn next<M>(queue: &Mutex<Queue<M>>) -> Option<Item<M>> {
     let mut queue = lock(queue);
     let item = queue.items.pop_front();
     queue.draining = item.is_some();
+    queue.is_sending = matches!(item, Some(Item::Message(..)));
     item
 }
 
@@ -297,7 +316,7 @@ impl<M> Drop for Draining<M> {
     fn drop(&mut self) {
         let mut queue = lock(&self.0);
         let items = std::mem::take(&mut queue.items);
-        queue.draining = false;
+        (queue.draining, queue.is_sending) = (false, false);
         drop(queue);
         for item in items {
             match item {
@@ -353,6 +372,12 @@ impl<M: for<'a> FromTerm<'a> + Send + 'static> Inlet for Typed<M> {
 
     fn process(&self) -> &dyn Any {
         &self.process
+    }
+
+    #[cfg(feature = "observer")]
+    fn waiting(&self) -> usize {
+        let queue = lock(&self.queue);
+        queue.items.len() + usize::from(queue.is_sending)
     }
 
     fn signal(&self, pid: &Pid, signal: Signal) {

@@ -10,6 +10,7 @@ use crate::connection::{Connection, From, GEN_CALL};
 use crate::functions::{How, count};
 use crate::node::Shared;
 use crate::outbox::Sender;
+use crate::question::Way;
 use crate::wire::{Atom, DecodeError, Decoder, FromTerm, Kind, Target, Term, TermRef};
 
 /// The names of processes of the system, which live as long as the node does.
@@ -123,7 +124,9 @@ impl Connection {
     }
 
     /// Runs the function of `{What, Module, Function, Arguments, GroupLeader}`.
-    fn apply(&self, mut request: Decoder<'_>, whats: &[&str], how: How) {
+    fn apply(self: &Arc<Self>, request: Decoder<'_>, whats: &[&str], how: How) {
+        let way = Way { connection: Arc::clone(self), asked: None };
+        let mut request = request.with_context(&way);
         let mut read = || {
             request.tuple_of(5)?;
             if !whats.contains(&&*request.atom()?) {

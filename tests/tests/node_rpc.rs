@@ -8,6 +8,7 @@ use self::functions::{
     erlang_starts_processes_of_ours, the_names_of_the_system_answer, we_call_functions_of_erlang,
     we_start_processes_of_erlang,
 };
+use self::observer::an_observer_lists_what_is_exposed;
 use self::spawns::{
     a_parent_may_have_ended_before_the_answer, a_peer_may_say_that_it_has_tied_nothing,
     a_peer_that_starts_no_processes_is_not_asked, a_start_that_is_lost_is_told_once,
@@ -15,6 +16,8 @@ use self::spawns::{
 
 #[path = "node_rpc/functions.rs"]
 mod functions;
+#[path = "node_rpc/observer.rs"]
+mod observer;
 // Not each suite needs all of it.
 #[allow(dead_code)]
 #[path = "node_faults/scripted.rs"]
@@ -38,5 +41,6 @@ laws! {
         a_start_that_is_lost_is_told_once,
         a_peer_that_starts_no_processes_is_not_asked,
         the_names_of_the_system_answer,
+        an_observer_lists_what_is_exposed,
     }
 }

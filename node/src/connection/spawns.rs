@@ -10,6 +10,7 @@ use super::{Connection, MAX_RELATIONS, Ours, Tables, Theirs};
 use crate::functions::How;
 use crate::outbox::Receiver;
 use crate::outgoing::Outgoing;
+use crate::question::Way;
 use crate::wire::{
     Atom, Control, Decoder, Encoded, Flags, Message, Pid as WirePid, Reference, SpawnRequest, Target, Term,
     ToTerm,
@@ -292,7 +293,9 @@ impl Connection {
     }
 
     /// Starts a process, as the peer has asked.
-    pub(super) fn start_process(self: &Arc<Self>, request: SpawnRequest, mut arguments: Decoder<'_>) {
+    pub(super) fn start_process(self: &Arc<Self>, request: SpawnRequest, arguments: Decoder<'_>) {
+        let way = Way { connection: Arc::clone(self), asked: None };
+        let mut arguments = arguments.with_context(&way);
         let SpawnRequest { reference, from, function: (module, function, arity), options, .. } = request;
         let shared = &self.shared;
         let (go, gone) = oneshot::channel();

@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use twoply_core::Wait;
-use twoply_core::actor::{Event, ExitReason, Process};
+use twoply_core::actor::{Event, ExitReason, Pid, Process, ProcessRef};
 use twoply_core::sync::Notify;
 use twoply_core::time::timeout;
 use twoply_node::wire::{Atom, Term};
@@ -16,7 +16,7 @@ use super::way::{erlang, ours};
 
 const SOON: Duration = Duration::from_secs(30);
 
-fn start(on: &Systems) -> Option<(ErlangNode, Node)> {
+pub(crate) fn start(on: &Systems) -> Option<(ErlangNode, Node)> {
     let erlang = erlang(60)?;
     let node = ours(on, Node::builder("ours@localhost"), Some(&erlang));
     Some((erlang, node))
@@ -105,6 +105,21 @@ pub(crate) fn erlang_calls_functions_of_ours(on: &Systems) {
     assert_eq!(eval("rpc:call(ours@localhost, math, add, [1, 2])"), "{ok,3}");
     assert_eq!(eval("rpc:call(ours@localhost, math, add, [200, 200])"), "{error,<<\"too much\">>}");
     assert_eq!(eval("erpc:call(ours@localhost, math, zero, [])"), "0");
+    // Processes are arguments and results.
+    functions.add("pid", "same", async |(pid,): (Pid,)| pid);
+    functions.add("pid", "told", async |(process,): (ProcessRef<Atom>,)| {
+        process.send(atom("word")).await.map_err(|error| error.to_string())
+    });
+    assert_eq!(eval("self() =:= erpc:call(ours@localhost, pid, same, [self()])"), "true");
+    assert_eq!(
+        eval("self() =:= gen_server:call({rex, ours@localhost}, {call, pid, same, [self()], self()})"),
+        "true"
+    );
+    assert_eq!(
+        eval("{erpc:call(ours@localhost, pid, told, [self()]), receive word -> heard end}"),
+        "{ok,heard}"
+    );
+    assert!(functions.remove("pid", "same", 1) && functions.remove("pid", "told", 1));
     assert_eq!(
         eval("erpc:multicall([ours@localhost, node()], erlang, abs, [-1])").matches("undef").count(),
         1
