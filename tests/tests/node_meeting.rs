@@ -23,6 +23,7 @@ use self::turns::{
     who_is_told_of_an_end_may_connect_again_at_once,
     who_waits_for_a_connection_while_it_hears_of_an_end_is_refused,
 };
+use self::twice::a_node_that_connects_twice_at_first_use_is_there_once;
 
 // Not each suite needs all of it.
 #[allow(dead_code)]
@@ -30,6 +31,8 @@ use self::turns::{
 mod scripted;
 #[path = "node_meeting/turns.rs"]
 mod turns;
+#[path = "node_meeting/twice.rs"]
+mod twice;
 
 laws! {
     everywhere {
@@ -45,6 +48,7 @@ laws! {
         an_unproved_caller_ends_no_connection,
         an_end_is_told_before_the_next_connection_is_made,
         who_is_told_of_an_end_may_connect_again_at_once,
+        a_node_that_connects_twice_at_first_use_is_there_once,
     }
     two_workers {
         nodes_that_connect_at_once_many_times_agree,

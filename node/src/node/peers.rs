@@ -287,13 +287,11 @@ impl Peering {
         }
     }
 
-    /// Enters the connection, unless another one has been quicker. Returns true where it is the one.
+    /// Enters the connection, unless another one has been quicker. Returns true where it is the one. Both
+    /// sides have proved it, so it goes before each attempt that is still under way, whoever has begun that.
     fn up(&self, connection: &Arc<Connection>) -> bool {
         let mut slots = self.shared.peers.slots();
-        let is_free = match slots.get(&self.name) {
-            None | Some(Slot::Theirs(_)) => true,
-            slot => self.is_in(slot),
-        };
+        let is_free = !matches!(slots.get(&self.name), Some(Slot::Up(_) | Slot::Ending(_)));
         if self.shared.over.is_cancelled() || !is_free {
             return false;
         }

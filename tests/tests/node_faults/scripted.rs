@@ -1,6 +1,6 @@
 //! A peer of the tests' own, which says what it likes.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -51,7 +51,18 @@ impl Scripted {
     }
 
     /// As [`Scripted::connect_to`], through a stream on which a length of the handshake has `head` bytes.
-    pub(crate) fn through(mut stream: TcpStream, head: usize, name: &str, own: Own) -> Scripted {
+    pub(crate) fn through(stream: TcpStream, head: usize, name: &str, own: Own) -> Scripted {
+        Scripted::through_when(stream, head, name, own, || ())
+    }
+
+    /// As [`Scripted::through`], and does `challenged` before it proves that it knows the cookie.
+    pub(crate) fn through_when(
+        mut stream: TcpStream,
+        head: usize,
+        name: &str,
+        own: Own,
+        challenged: impl Fn(),
+    ) -> Scripted {
         stream.set_read_timeout(Some(SOON)).unwrap();
         let (mut connector, mut say) = Connector::new(own.clone(), name, 99);
         loop {
@@ -64,7 +75,10 @@ impl Scripted {
             let mut message = vec![0; u32::from_be_bytes(len) as usize];
             stream.read_exact(&mut message).unwrap();
             say = match connector.message(&message).unwrap() {
-                Progress::Send(message) => message,
+                Progress::Send(message) => {
+                    challenged();
+                    message
+                }
                 Progress::Alive => connector.alive(true),
                 Progress::Done(peer) => {
                     let inbound = Inbound::new(peer.agreed, Limits::default());
@@ -112,15 +126,21 @@ impl Scripted {
     }
 
     fn message(&mut self) -> Message {
+        self.try_message().unwrap()
+    }
+
+    /// Returns the next control message with what is behind it. It is an error where the node has closed the
+    /// connection.
+    pub(crate) fn try_message(&mut self) -> io::Result<Message> {
         loop {
             let mut len = [0; 4];
-            self.stream.read_exact(&mut len).unwrap();
+            self.stream.read_exact(&mut len)?;
             let mut frame = vec![0; u32::from_be_bytes(len) as usize];
-            self.stream.read_exact(&mut frame).unwrap();
+            self.stream.read_exact(&mut frame)?;
             if !frame.is_empty()
                 && let Some(message) = self.inbound.frame(frame).unwrap()
             {
-                return message;
+                return Ok(message);
             }
         }
     }

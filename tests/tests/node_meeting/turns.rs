@@ -25,6 +25,11 @@ pub(crate) struct Turns {
 }
 
 impl Turns {
+    /// Looks at what this node tells from now on, which is not connected.
+    pub(crate) fn of(node: &Node) -> Turns {
+        Turns { events: node.events(), is_up: false, ups: 0 }
+    }
+
     /// Asserts that what has been told since the last time goes by turns, and returns how often the peer was
     /// connected, and whether it is.
     pub(crate) fn look(&mut self) -> (usize, bool) {
@@ -49,7 +54,7 @@ pub(crate) fn pair(on: &Systems) -> ([Node; 2], [Turns; 2]) {
     for (here, there) in [(0, 1), (1, 0)] {
         nodes[here].add_peer(nodes[there].name(), nodes[there].local_addr());
     }
-    let told = nodes.each_ref().map(|node| Turns { events: node.events(), is_up: false, ups: 0 });
+    let told = nodes.each_ref().map(Turns::of);
     (nodes, told)
 }
 
