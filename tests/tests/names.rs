@@ -8,10 +8,10 @@ use std::time::Duration;
 use twoply_core::Wait;
 use twoply_core::actor::supervisor::{ChildSpec, Supervisor};
 use twoply_core::actor::{
-    Actor, Builder, Context, ExitReason, Pid, Process, RegisterError, Registry, SpawnProcessError,
+    Active, Actor, Builder, Context, ExitReason, Pid, Process, RegisterError, Registry, SpawnProcessError,
 };
 use twoply_core::channel;
-use twoply_core::task::SpawnError;
+use twoply_core::task::{self, SpawnError};
 use twoply_tests::{Signal, Systems, all_are_over, eventually, laws, run_trapping};
 
 laws! {
@@ -21,6 +21,7 @@ laws! {
     }
     everywhere {
         where_a_name_is_taken_nothing_runs,
+        a_process_may_be_named_after_the_one_that_starts_it,
         a_child_whose_name_is_taken_does_not_begin,
         what_is_not_started_keeps_no_name,
         the_name_is_that_of_the_process_which_is_the_child,
@@ -228,5 +229,52 @@ fn the_name_is_that_of_the_process_which_is_the_child(on: &Systems) {
     supervisor.stop().wait();
     eventually("the name is free", || registry.registered().is_empty());
     helper.exit(ExitReason::Kill);
+    all_are_over(on);
+}
+
+/// Returns the name of the running task.
+fn own_name() -> Option<String> {
+    task::current()?.name().map(str::to_owned)
+}
+
+fn a_process_may_be_named_after_the_one_that_starts_it(on: &Systems) {
+    let there = on.there().backend().clone();
+    let server = task::Builder::new().name("server").spawn_fn_on(on.here().backend(), move || {
+        let (tell, told) = channel::unbounded();
+        let named = || Builder::<()>::new().on(&there).name("clerk");
+        let start = |builder: Builder<()>| {
+            let tell = tell.clone();
+            let process = builder.spawn(async move |_: Process<()>| drop(tell.try_send(own_name())));
+            let name = process.unwrap().pid().name();
+            assert_eq!(told.recv().wait().unwrap(), name, "it is that of the process and of its task");
+            name
+        };
+        let mut names = vec![
+            start(named().inherit_name()),
+            start(Builder::new().on(&there).inherit_name()),
+            start(named()),
+        ];
+        // A process names others, too.
+        let within = named().inherit_name().spawn(async move |_: Process<()>| {
+            let inner = Builder::<()>::new().name("inner").inherit_name().spawn(async |_| {}).unwrap();
+            let _ = tell.try_send(inner.pid().name());
+        });
+        names.push(told.recv().wait().unwrap());
+        within.unwrap().ended().wait();
+        let stock = Active::builder().on(&there).name("stock").inherit_name().build(());
+        names.push(stock.ask(|()| own_name()).wait().unwrap());
+        let child = ChildSpec::process("child", async |mut me: Process<()>| drop(me.receive().await));
+        let child = child.settings(|child| child.inherit_name());
+        let reference = child.reference();
+        let staff = Supervisor::one_for_one().on(&there).name("staff").inherit_name().child(child);
+        let staff = staff.start().wait().unwrap();
+        names.push(reference.pid().unwrap().name());
+        staff.stop().wait();
+        names
+    });
+    let names: Vec<_> = server.unwrap().wait().unwrap().into_iter().flatten().collect();
+    let expected =
+        ["server/clerk", "server", "clerk", "server/clerk/inner", "server/stock", "server/staff/child"];
+    assert_eq!(names, expected);
     all_are_over(on);
 }

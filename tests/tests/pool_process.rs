@@ -1,14 +1,17 @@
 //! What a pool is to those who know it as a process.
 
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use twoply_core::actor::supervisor::{ChildSpec, Restart, Supervisor};
+use twoply_core::actor::supervisor::{ChildError, ChildSpec, ChildState, Ignore, Restart, Supervisor};
 use twoply_core::actor::{
     Actor, Context, ExitReason, NamedService, Overflow, Pid, Pool, ProcessRef, Registry, Routing, ServiceRef,
 };
 use twoply_core::channel::TrySendError;
 use twoply_core::promise::{Failure, Resolver};
+use twoply_core::task::WaitingFor;
 use twoply_core::{Wait, time};
 use twoply_tests::{Gate, Systems, all_are_over, eventually, laws, start_idle};
 
@@ -17,8 +20,33 @@ laws! {
         a_full_member_that_refuses_stays_in_its_pool,
         a_routing_that_stands_still_holds_up_no_timer,
         with_its_last_member_a_pool_ends,
+        a_pool_ends_when_its_last_member_is_stopped,
+        a_pool_of_which_no_member_has_anything_to_do_does_not_start,
+        a_send_to_a_pool_waits_for_room_at_its_member,
         a_pool_whose_name_is_taken_is_no_child,
         a_child_that_is_full_and_refuses_is_not_waited_for,
+    }
+}
+
+/// A member of a pool, which has nothing to do if it is not wanted.
+struct Wanted(bool);
+
+impl Actor for Wanted {
+    type Message = Job;
+    type Error = String;
+
+    async fn started(&mut self, cx: &mut Context<Wanted>) -> Result<(), String> {
+        if !self.0 {
+            cx.ignore();
+        }
+        Ok(())
+    }
+
+    async fn handle(&mut self, job: Job, _: &mut Context<Wanted>) -> Result<(), String> {
+        match job {
+            Job::Stop => Err("it fails".to_owned()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -131,6 +159,76 @@ fn with_its_last_member_a_pool_ends(on: &Systems) {
         assert!(matches!(to_pool.ask(Job::Who).wait(), Err(Failure::NoProcess(_))));
         supervisor.stop().wait();
     }
+    all_are_over(on);
+}
+
+fn a_pool_ends_when_its_last_member_is_stopped(on: &Systems) {
+    // By a request.
+    let backend = Arc::clone(on.here().backend());
+    let spec = ChildSpec::pool("pool", move || Pool::builder().size(2).on(&backend), || Worker);
+    let spec = spec.restart(Restart::Transient);
+    let to_pool = spec.reference();
+    let supervisor = Supervisor::one_for_one().on(on.there().backend()).child(spec).start().wait().unwrap();
+    let process = to_pool.process().unwrap();
+    let pool = Pool::of(&process).unwrap();
+    let [first, second] = [0, 1].map(|at| pool.members()[at].pid());
+    pool.supervisor().terminate_child(&first).wait().unwrap();
+    assert!(process.ask(Job::Who).wait().is_ok_and(|pid| pid == second));
+    pool.supervisor().terminate_child(&second).wait().unwrap();
+    assert!(to_pool.send(Job::Nothing).wait().is_err(), "who comes too late is not left waiting");
+    assert_eq!(process.ended().wait(), ExitReason::Normal);
+    supervisor.stop().wait();
+
+    // It is restarted, and has nothing to do then.
+    let wanted = Arc::new(AtomicBool::new(true));
+    let is_wanted = Arc::clone(&wanted);
+    let pool = Pool::builder().size(1).on(on.here().backend());
+    let pool = pool.start(move || Wanted(is_wanted.load(Relaxed))).wait().unwrap();
+    wanted.store(false, Relaxed);
+    pool.send(Job::Stop).wait().map_err(drop).unwrap();
+    assert_eq!(pool.process().ended().wait(), ExitReason::Normal);
+    all_are_over(on);
+}
+
+fn a_pool_of_which_no_member_has_anything_to_do_does_not_start(on: &Systems) {
+    let builder = |backend: &_| Pool::builder().size(2).on(backend);
+    let error = builder(on.here().backend()).start(|| Wanted(false)).wait().unwrap_err();
+    assert!(error.source().is_some_and(|source| source.is::<Ignore>()), "{error:?}");
+    assert_eq!(error.to_string(), "there is nothing to do for any of the children");
+    // Others are not held up by the ones that have nothing to do.
+    let only_first = AtomicBool::new(true);
+    let pool = builder(on.here().backend()).start(move || Wanted(only_first.swap(false, Relaxed)));
+    let pool = pool.wait().unwrap();
+    assert_eq!(pool.members().len(), 1);
+    pool.send(Job::Nothing).wait().map_err(drop).unwrap();
+    pool.stop().wait();
+    // As a child it has nothing to do.
+    let backend = Arc::clone(on.here().backend());
+    let spec = ChildSpec::pool("pool", move || builder(&backend), || Wanted(false));
+    let to_pool = spec.reference();
+    let supervisor = Supervisor::one_for_one().on(on.there().backend()).child(spec).start().wait().unwrap();
+    assert_eq!(supervisor.children().wait().unwrap()[0].state, ChildState::Stopped);
+    assert!(to_pool.send(Job::Nothing).wait().is_err());
+    assert!(matches!(supervisor.restart_child("pool").wait(), Err(ChildError::Ignored)));
+    supervisor.stop().wait();
+    all_are_over(on);
+}
+
+fn a_send_to_a_pool_waits_for_room_at_its_member(on: &Systems) {
+    let pool = Pool::builder().size(1).on(on.here().backend()).settings(|member| member.capacity(1));
+    let pool = pool.start(|| Worker).wait().unwrap();
+    let (process, gate, member) = (pool.process(), Gate::new(), pool.members()[0].pid().serial());
+    process.send(Job::Await(gate.clone())).wait().map_err(drop).unwrap();
+    eventually("it is busy", || gate.waiting() > 0);
+    process.send(Job::Nothing).wait().map_err(drop).unwrap();
+    let sender = on.there().spawn(async move { process.send(Job::Nothing).await.is_ok() });
+    eventually("it waits, for one thing", || {
+        let waits = sender.task().waits().wait();
+        waits.is_some_and(|all| matches!(all[..], [WaitingFor::MailboxRoom { process }] if process == member))
+    });
+    gate.open();
+    assert!(sender.wait().unwrap());
+    pool.stop().wait();
     all_are_over(on);
 }
 

@@ -89,6 +89,24 @@ fn a_task_may_be_named_after_the_one_that_starts_it(on: &Systems) {
         Builder::new().name("own").spawn(async {}).unwrap().name().map(str::to_owned)
     });
     assert_eq!(plain.unwrap().wait().unwrap().as_deref(), Some("own"));
+    // So are those of a scope, and of a group.
+    let own = || task::current().unwrap().name().map(str::to_owned);
+    let builder = |name: &str| Builder::new().name(name).inherit_name();
+    let server = Builder::new().name("server").spawn_fn_on(backend, move || {
+        let mut names = task::scope(|s| {
+            let first = s.spawn_with(builder("1"), async { own() }).unwrap();
+            let second = s.spawn_fn_with(builder("2"), own).unwrap();
+            vec![first.wait().unwrap(), second.wait().unwrap()]
+        });
+        let mut group = TaskGroup::new();
+        group.spawn_with(builder("3"), async move { own() }).unwrap();
+        names.push(group.join_next().wait().unwrap().unwrap());
+        group.spawn_fn_with(builder("4"), own).unwrap();
+        names.push(group.join_next().wait().unwrap().unwrap());
+        names
+    });
+    let names: Vec<_> = server.unwrap().wait().unwrap().into_iter().flatten().collect();
+    assert_eq!(names, ["server/1", "server/2", "server/3", "server/4"]);
 }
 
 fn a_task_is_finished_when_it_says_so(on: &Systems) {

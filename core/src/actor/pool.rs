@@ -39,8 +39,10 @@ use crate::sync;
 /// Where a member fails, the pool's supervisor restarts it: what waits in its mailbox is handled then, in
 /// order, and the message that it was handling is lost; a question among that fails with the reason. A member
 /// that stops by itself, in order, is gone, and what waits in its mailbox is
-/// [undelivered](super::Builder::on_undelivered); with the last one the pool ends. Messages of one sender
-/// arrive in order at each member, and in no order at different ones.
+/// [undelivered](super::Builder::on_undelivered); with the last one the pool ends, also where that one is
+/// stopped by [`terminate_child`](SupervisorRef::terminate_child), or is restarted and has [nothing to
+/// do](super::Context::ignore). Messages of one sender arrive in order at each member, and in no order at
+/// different ones.
 ///
 /// # Examples
 /// ```
@@ -256,7 +258,8 @@ impl<M: Send + 'static> Pool<M> {
     }
 
     /// Sends `message` to every member whose mailbox takes it at once, past any queue that they share.
-    /// Returns the number of those.
+    /// Returns the number of those. This is no [`Routing`], which names one member: so what is sent to a
+    /// pool, and may have to wait, or be given up, has reached one member or none.
     ///
     /// # Examples
     /// ```

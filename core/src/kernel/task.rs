@@ -191,7 +191,7 @@ impl Builder {
     fn into_some_attributes(self, observer: Option<Arc<dyn Observer>>) -> Box<Attributes> {
         let Builder { mut name, inherits_name, stack_size, spawned_at } = self;
         if inherits_name {
-            name = with_state(|state| inherited_name(state.header().and_then(Header::name), name));
+            name = inherit_name(name);
         }
         if name.is_some() {
             set_own_hook();
@@ -293,6 +293,11 @@ impl Builder {
     {
         job::start(self, Arc::clone(backend), ClosureBody::new(code))
     }
+}
+
+/// Returns the name of what the running task starts, which is called `own` and inherits the task's name.
+pub(crate) fn inherit_name(own: Option<Box<str>>) -> Option<Box<str>> {
+    with_state(|state| inherited_name(state.header().and_then(Header::name), own))
 }
 
 /// Returns the name of a task that is called `own` and inherits that of its parent.

@@ -118,7 +118,7 @@ impl<T: Send + 'static> TaskGroup<T> {
     where
         F: Future<Output = T> + Send + 'static,
     {
-        self.start(FutureBody::new(future))
+        self.start(Builder::new(), FutureBody::new(future))
     }
 
     /// Starts straight-line code as a task of the group.
@@ -141,11 +141,46 @@ impl<T: Send + 'static> TaskGroup<T> {
     where
         F: FnOnce() -> T + Send + 'static,
     {
-        self.start(ClosureBody::new(code))
+        self.start(Builder::new(), ClosureBody::new(code))
     }
 
+    /// Starts `future` as a task of the group, with the settings of `builder`: its name, which it may
+    /// [inherit](Builder::inherit_name), and its stack.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task::{self, TaskGroup}};
+    ///
+    /// let mut group = TaskGroup::new();
+    /// let name = async { task::current().unwrap().name().map(str::to_owned) };
+    /// group.spawn_with(task::Builder::new().name("reader"), name)?;
+    /// assert_eq!(group.join_next().wait().unwrap()?.as_deref(), Some("reader"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
-    fn start<B>(&mut self, body: B) -> Result<TaskId, SpawnError>
+    pub fn spawn_with<F>(&mut self, builder: Builder, future: F) -> Result<TaskId, SpawnError>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.start(builder, FutureBody::new(future))
+    }
+
+    /// As [`TaskGroup::spawn_with`], with straight-line code.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    #[track_caller]
+    pub fn spawn_fn_with<F>(&mut self, builder: Builder, code: F) -> Result<TaskId, SpawnError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+    {
+        self.start(builder, ClosureBody::new(code))
+    }
+
+    fn start<B>(&mut self, builder: Builder, body: B) -> Result<TaskId, SpawnError>
     where
         B: Body<Output = T> + Send + 'static,
     {
@@ -153,7 +188,7 @@ impl<T: Send + 'static> TaskGroup<T> {
             Some(backend) => Arc::clone(backend),
             None => current_backend()?,
         };
-        let task = start_observed(Builder::new(), backend, body, Arc::clone(&self.observer) as _)?;
+        let task = start_observed(builder, backend, body, Arc::clone(&self.observer) as _)?;
         let id = task.id();
         self.tasks.insert(id, task);
         Ok(id)

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use super::{Action, Active, Handle, Unstarted};
 use crate::actor::{Builder, ExitReason, Overflow, Process, ProcessRef, SpawnProcessError};
 use crate::kernel::backend::Backend;
-use crate::kernel::task::current_backend;
+use crate::kernel::task::{current_backend, inherit_name};
 use crate::promise::Failure;
 
 /// Settings of an active value that is to be made; see [`Active::builder`].
@@ -25,6 +25,8 @@ use crate::promise::Failure;
 #[must_use = "a builder does nothing until it builds"]
 pub struct ActiveBuilder {
     name: Option<Box<str>>,
+    /// True if it inherits the name of the task that builds it.
+    inherits_name: bool,
     /// `None` means the backend of whoever sends the first closure.
     backend: Option<Arc<dyn Backend>>,
     /// The most closures that may wait their turn; `None` means any number.
@@ -42,6 +44,7 @@ impl Default for ActiveBuilder {
         let made_at = Location::caller();
         ActiveBuilder {
             name: None,
+            inherits_name: false,
             backend: None,
             capacity: None,
             stack_size: None,
@@ -55,6 +58,25 @@ impl ActiveBuilder {
     /// Names the actor, for messages such as those of a deadlock.
     pub fn name(mut self, name: impl Into<Box<str>>) -> ActiveBuilder {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Names the actor after the task that [builds](ActiveBuilder::build) it, if that has a name; see
+    /// [`task::Builder::inherit_name`](crate::task::Builder::inherit_name).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::Active, task};
+    ///
+    /// let shop = task::Builder::new().name("shop").spawn(async {
+    ///     let stock = Active::builder().name("stock").inherit_name().build(7);
+    ///     stock.ask(|_| task::current().unwrap().name().map(str::to_owned)).await
+    /// })?;
+    /// assert_eq!(shop.wait()??.as_deref(), Some("shop/stock"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn inherit_name(mut self) -> ActiveBuilder {
+        self.inherits_name = true;
         self
     }
 
@@ -122,6 +144,9 @@ impl ActiveBuilder {
     /// ```
     pub fn build<T: Send + 'static>(mut self, value: T) -> Active<T> {
         self.backend = self.backend.or_else(|| current_backend().ok());
+        if self.inherits_name {
+            self.name = inherit_name(self.name);
+        }
         let unstarted = Unstarted { value: Box::new(value), settings: self };
         Active(Arc::new(Handle {
             process: OnceLock::new(),

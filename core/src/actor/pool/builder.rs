@@ -129,7 +129,10 @@ impl<M: Send + 'static> PoolBuilder<M> {
     /// all members have.
     ///
     /// # Errors
-    /// When a member cannot be started (then all are stopped again), or the supervisor cannot be.
+    /// When a member cannot be started (then all are stopped again), or the supervisor cannot be. Members
+    /// that [ignore](crate::actor::Context::ignore) their start are left out; where all of them do, that is
+    /// an error, too, whose [source](std::error::Error::source) is
+    /// [`Ignore`](crate::actor::supervisor::Ignore).
     ///
     /// ```
     /// # use std::convert::Infallible;

@@ -1,22 +1,23 @@
 //! The start of a process: its name, its mailbox, where it runs, to whom it is related from the beginning.
 
+mod prepared;
+
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
 
+use self::prepared::{Prepared, Unstarted};
 use super::Process;
-use super::body::ProcessBody;
 use super::cell::{Cell, Extra, UNLIMITED, Undelivered};
-use super::pid::{By, Epoch, MonitorRef, Signal};
+use super::pid::MonitorRef;
 use super::reference::ProcessRef;
 use crate::actor::Overflow;
 use crate::actor::RegisterError;
 use crate::actor::Registry;
 use crate::base::sync::atomic::AtomicUsize;
 use crate::kernel::backend::Backend;
-use crate::kernel::task::{self, Body, ClosureBody, FutureBody, SpawnError, current_backend};
-use crate::kernel::task::{ExitReason, IntoExit};
+use crate::kernel::task::{self, IntoExit, SpawnError, current_backend};
 
 /// The number of messages that a mailbox holds at most, if nobody says otherwise: enough for bursts, and
 /// little enough that a process which cannot keep up is noticed before memory is.
@@ -53,6 +54,8 @@ pub enum SpawnProcessError {
 pub struct Builder<M> {
     /// The name of the process in reports.
     name: Option<Box<str>>,
+    /// True if it inherits the name of the task that starts it.
+    inherits_name: bool,
     /// The size of the stack of its straight-line code, in bytes.
     stack_size: Option<usize>,
     /// The backend that the process runs on; `None`: that of whoever starts it.
@@ -83,6 +86,7 @@ impl<M: Send + 'static> Builder<M> {
     pub fn new() -> Builder<M> {
         Builder {
             name: None,
+            inherits_name: false,
             stack_size: None,
             backend: None,
             capacity: DEFAULT_CAPACITY as u32,
@@ -101,6 +105,25 @@ impl<M: Send + 'static> Builder<M> {
     /// process by it; one by which it is found is given by [`register`](Builder::register).
     pub fn name(mut self, name: impl Into<Box<str>>) -> Builder<M> {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Names the process and its task after the task that starts it, or the process, if that has a name: with
+    /// its own [name](Builder::name) behind a slash, or else just so; see [`task::Builder::inherit_name`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, actor::{Builder, Process}, task};
+    ///
+    /// let server = task::Builder::new().name("server").spawn(async {
+    ///     let clerk = Builder::new().name("clerk").inherit_name();
+    ///     clerk.spawn(async |_: Process<()>| ()).unwrap().pid().name()
+    /// })?;
+    /// assert_eq!(server.wait()?.as_deref(), Some("server/clerk"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn inherit_name(mut self) -> Builder<M> {
+        self.inherits_name = true;
         self
     }
 
@@ -231,9 +254,9 @@ impl<M: Send + 'static> Builder<M> {
     }
 
     /// Says whether the process ends when the last [`ProcessRef`] to it is gone. It then receives what has
-    /// been sent, and stops in order, with [`Normal`](ExitReason::Normal), when it would wait with an empty
-    /// mailbox ([`Event::Stop`](super::Event::Stop)). Unless this is called, a process lives until its body
-    /// ends.
+    /// been sent, and stops in order, with [`Normal`](task::ExitReason::Normal), when it would wait with an
+    /// empty mailbox ([`Event::Stop`](super::Event::Stop)). Unless this is called, a process lives until its
+    /// body ends.
     ///
     /// A name in a registry and a membership in a group count as references, because they lead to the
     /// process; a [`WeakRef`](super::WeakRef), a [`Pid`](super::Pid), a timer and a source that an actor is
@@ -408,14 +431,14 @@ impl<M: Send + 'static> Builder<M> {
             None => current_backend()?,
         };
         let spawned_at = self.spawned_at.unwrap_or(Location::caller());
-        let task = task_builder(self.name.clone(), self.stack_size).at(spawned_at);
+        let name = if self.inherits_name { task::inherit_name(self.name) } else { self.name };
+        let task = task_builder(name.clone(), self.stack_size).at(spawned_at);
         let cell = match self.predecessor {
             Some(cell) if cell.revive(self.trapping) => cell,
             _ => {
                 let home = self.undelivered.is_some().then(|| Arc::downgrade(&backend));
                 let references = self.counting.then(|| AtomicUsize::new(0));
-                let extra =
-                    Extra { name: self.name, undelivered: self.undelivered, home, references, proxy: None };
+                let extra = Extra { name, undelivered: self.undelivered, home, references, proxy: None };
                 let cell = Cell::new(self.capacity, self.overflow, self.trapping, extra);
                 if self.keeping {
                     cell.keep_mailbox(true);
@@ -439,138 +462,6 @@ fn task_builder(name: Option<Box<str>>, stack_size: Option<usize>) -> task::Buil
     match stack_size {
         Some(bytes) => builder.stack_size(bytes),
         None => builder,
-    }
-}
-
-/// The cell of a process that has not been started. If it is dropped, that is the end of the process: whoever
-/// has found it by a name meanwhile is told, and the names are free again.
-struct Unstarted<M: Send + 'static>(Option<Arc<Cell<M>>>);
-
-impl<M: Send + 'static> Unstarted<M> {
-    fn get(&self) -> &Arc<Cell<M>> {
-        match &self.0 {
-            Some(cell) => cell,
-            None => unreachable!("it is taken out by value"),
-        }
-    }
-
-    /// Returns the cell, whose process is started now: if that fails, its body sees to the end.
-    fn into_cell(mut self) -> Arc<Cell<M>> {
-        match self.0.take() {
-            Some(cell) => cell,
-            None => unreachable!("it is taken out once"),
-        }
-    }
-}
-
-impl<M: Send + 'static> Drop for Unstarted<M> {
-    fn drop(&mut self) {
-        if let Some(cell) = self.0.take() {
-            cell.end(ExitReason::NoProcess);
-        }
-    }
-}
-
-/// A process that has no body yet.
-struct Prepared<M: Send + 'static> {
-    /// The backend that the process will run on.
-    backend: Arc<dyn Backend>,
-    /// The settings of its task.
-    task: task::Builder,
-    /// The cell of the process.
-    cell: Unstarted<M>,
-}
-
-impl<M: Send + 'static> Prepared<M> {
-    /// Calls `body`, which may be any code, for the future.
-    fn with<F, T>(self, body: F) -> Ready<M, FutureBody<T>>
-    where
-        F: FnOnce(Process<M>) -> T,
-        T: Future<Output: IntoExit + Send> + Send + 'static,
-    {
-        let body = body(Process::new(Arc::clone(self.cell.get())));
-        Ready { body: FutureBody::new(body), prepared: self }
-    }
-
-    fn with_code<F, T>(self, code: F) -> Ready<M, impl Body<Output = T> + Send + 'static>
-    where
-        F: FnOnce(Process<M>) -> T + Send + 'static,
-        T: IntoExit + Send + 'static,
-    {
-        let me = Process::new(Arc::clone(self.cell.get()));
-        Ready { body: ClosureBody::new(move || code(me)), prepared: self }
-    }
-}
-
-/// A process that has a body and has not been started. To start it runs no code of the user's.
-struct Ready<M: Send + 'static, B> {
-    /// The body. It is dropped before the rest, as that of a process which has run.
-    body: B,
-    /// The process without its body.
-    prepared: Prepared<M>,
-}
-
-impl<M, B> Ready<M, B>
-where
-    M: Send + 'static,
-    B: Body<Output: IntoExit + Send> + Send + 'static,
-{
-    fn start(self) -> Result<ProcessRef<M>, SpawnProcessError> {
-        let Ready { body, prepared: Prepared { backend, task, cell } } = self;
-        let cell = cell.into_cell();
-        let process = ProcessRef::new(Arc::clone(&cell));
-        task::start(task, backend, ProcessBody::new(body, cell))?.detach();
-        Ok(process)
-    }
-
-    /// Starts the process, linked to `parent`.
-    fn start_linked<P: Send + 'static>(
-        self,
-        parent: &Process<P>,
-    ) -> Result<ProcessRef<M>, SpawnProcessError> {
-        let cell = Arc::clone(self.prepared.cell.get());
-        let (child, parent_pid) = (cell.pid(), parent.pid());
-        cell.begin_start();
-        let epoch = Epoch::next();
-        cell.enter_parent(&parent_pid, epoch);
-        let linked = parent.cell().enter_link(&child, epoch);
-        match self.start() {
-            Ok(process) => {
-                cell.finish_start();
-                if !linked {
-                    // The parent ends just now, and will not tell it any more.
-                    let reason = parent.cell().reason().unwrap_or(ExitReason::NoProcess);
-                    child.deliver(Signal::Exit { from: parent_pid, reason, by: By::Link(epoch) });
-                }
-                Ok(process)
-            }
-            Err(error) => {
-                parent.cell().leave_link(&child);
-                Err(error)
-            }
-        }
-    }
-
-    /// Starts the process, monitored by `parent`.
-    fn start_monitored<P: Send + 'static>(
-        self,
-        parent: &Process<P>,
-    ) -> Result<(ProcessRef<M>, MonitorRef), SpawnProcessError> {
-        let cell = Arc::clone(self.prepared.cell.get());
-        let monitor = MonitorRef::next();
-        cell.begin_start();
-        cell.enter_watcher(monitor, &parent.pid());
-        parent.cell().enter_watched(monitor, &cell.pid(), None);
-        match self.start() {
-            Ok(process) => {
-                cell.finish_start();
-                Ok((process, monitor))
-            }
-            Err(error) => {
-                drop(parent.cell().leave_watched(monitor));
-                Err(error)
-            }
-        }
     }
 }
 

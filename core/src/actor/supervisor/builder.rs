@@ -37,6 +37,8 @@ use crate::kernel::task::set_own_hook;
 #[must_use = "a supervisor does nothing until it is started"]
 pub struct Supervisor {
     name: Option<Box<str>>,
+    /// True if it inherits the name of the task that starts it.
+    inherits_name: bool,
     /// `None` means the backend of whoever starts the supervisor.
     backend: Option<Arc<dyn Backend>>,
     names: Vec<(Registry, Arc<str>)>,
@@ -61,7 +63,8 @@ impl Supervisor {
     #[track_caller]
     pub fn new(strategy: Strategy) -> Supervisor {
         let (made_at, plan) = (Location::caller(), Plan::new(strategy));
-        Supervisor { name: None, backend: None, names: Vec::new(), made_at, plan }
+        let (names, inherits_name) = (Vec::new(), false);
+        Supervisor { name: None, inherits_name, backend: None, names, made_at, plan }
     }
 
     /// Returns a supervisor that restarts [the child alone](Strategy::OneForOne); see [`Supervisor::new`].
@@ -192,8 +195,10 @@ impl Supervisor {
         self
     }
 
-    /// Ends it in order when the last of the [significant](ChildSpec::significant) children has ended.
+    /// Ends it in order when the last of the [significant](ChildSpec::significant) children has ended, by
+    /// itself or by a request. It fails to start where none of them has anything to do.
     pub(in crate::actor) fn ending_with_its_children(mut self) -> Supervisor {
+        self.plan.needs_children = true;
         self.plan.auto_reason = ExitReason::Normal;
         self.auto_shutdown(AutoShutdown::AllSignificant)
     }
@@ -337,6 +342,33 @@ impl Supervisor {
         self
     }
 
+    /// Names the supervisor's process after the task or the process that starts it, if that has a name; see
+    /// [`task::Builder::inherit_name`](crate::task::Builder::inherit_name). Children do so by their
+    /// [settings](ChildSpec::settings).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::{Wait, task};
+    /// use twoply::actor::{Process, supervisor::{ChildSpec, Supervisor}};
+    ///
+    /// let shop = task::Builder::new().name("shop").spawn(async {
+    ///     let clerk = ChildSpec::process("clerk", async |mut me: Process<()>| drop(me.receive().await));
+    ///     let clerk = clerk.settings(|clerk| clerk.inherit_name());
+    ///     let clerk_ref = clerk.reference();
+    ///     let supervisor = Supervisor::one_for_one().name("staff").inherit_name().child(clerk);
+    ///     let supervisor = supervisor.start().await.unwrap();
+    ///     let name = clerk_ref.pid().and_then(|clerk| clerk.name());
+    ///     supervisor.stop().await;
+    ///     name
+    /// })?;
+    /// assert_eq!(shop.wait()?.as_deref(), Some("shop/staff/clerk"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn inherit_name(mut self) -> Supervisor {
+        self.inherits_name = true;
+        self
+    }
+
     /// Runs the supervisor on `backend`, and with it all children that do not say otherwise.
     pub fn on(mut self, backend: &Arc<dyn Backend>) -> Supervisor {
         self.backend = Some(Arc::clone(backend));
@@ -407,8 +439,8 @@ impl Supervisor {
 
     pub(super) fn into_template(self) -> SupervisorTemplate {
         set_own_hook();
-        let Supervisor { name, backend, names, made_at, plan } = self;
-        SupervisorTemplate { name, backend, names, made_at, plan: Arc::new(plan) }
+        let Supervisor { name, inherits_name, backend, names, made_at, plan } = self;
+        SupervisorTemplate { name, inherits_name, backend, names, made_at, plan: Arc::new(plan) }
     }
 }
 

@@ -85,6 +85,9 @@ pub(super) async fn supervise(
         if let ControlFlow::Break(reason) = engine.handle(event).await {
             break reason;
         }
+        if engine.is_of_no_use() {
+            break engine.plan.auto_reason.clone();
+        }
     };
     engine.stop_all().await;
     reason
@@ -98,7 +101,13 @@ impl Engine {
             let key = self.children.add(Arc::clone(spec));
             self.start(key).await?;
         }
-        Ok(())
+        if self.is_of_no_use() { Err(StartError::ignored()) } else { Ok(()) }
+    }
+
+    /// Returns true if it is there for the sake of its children, and none of them is left, nor about to be
+    /// restarted. It does not matter why.
+    fn is_of_no_use(&self) -> bool {
+        self.plan.needs_children && !self.children.iter().any(|(_, child)| child.is_significant_and_alive())
     }
 
     async fn next_event(&mut self) -> Event<Control> {

@@ -37,6 +37,17 @@ impl StartError {
         StartError { path: None, source: source.into() }
     }
 
+    /// Returns the error of a supervisor that is there for the sake of its children, of which none has
+    /// anything to do.
+    pub(super) fn ignored() -> StartError {
+        StartError::of_supervisor(Ignore.into())
+    }
+
+    /// Returns true if this is [`StartError::ignored`].
+    pub(super) fn is_ignored(&self) -> bool {
+        self.path.is_none() && self.source.is::<Ignore>()
+    }
+
     /// Returns the id of the child that could not be started, or `None` if it was the supervisor itself. The
     /// child of a supervisor further down has the ids on the way to it, with `/` between them.
     ///
@@ -59,6 +70,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.path {
             Some(path) => write!(f, "the child {path} could not be started: {}", self.source),
+            None if self.is_ignored() => f.write_str("there is nothing to do for any of the children"),
             None => write!(f, "the supervisor could not be started: {}", self.source),
         }
     }
@@ -124,9 +136,10 @@ pub enum PlanError {
 /// and nothing has gone wrong. This is the `ignore` of Erlang's start functions.
 ///
 /// An actor says so by [`Context::ignore`](crate::actor::Context::ignore), and where a start returns
-/// [`StartActorError::Ignored`](crate::actor::StartActorError::Ignored), that means the same. The supervisor
-/// starts the others as if this child ran. It keeps the child, without a process, and starts it again when it
-/// restarts all of them or when [asked](super::SupervisorRef::restart_child); it forgets the child if that is
+/// [`StartActorError::Ignored`](crate::actor::StartActorError::Ignored), that means the same. A
+/// [pool](crate::actor::Pool) has nothing to do if that is so of all its members. The supervisor starts the
+/// others as if this child ran. It keeps the child, without a process, and starts it again when it restarts
+/// all of them or when [asked](super::SupervisorRef::restart_child); it forgets the child if that is
 /// [temporary](super::Restart::Temporary), or under [`Strategy::Dynamic`](super::Strategy::Dynamic).
 ///
 /// # Examples

@@ -36,6 +36,9 @@ pub(super) struct Plan {
     pub(super) auto_shutdown: AutoShutdown,
     /// The reason for the end that this leads to.
     pub(super) auto_reason: ExitReason,
+    /// True if the supervisor is over without a significant child, also when the last one is stopped by a
+    /// request or has nothing to do. That is no automatic shutdown as OTP has it.
+    pub(super) needs_children: bool,
     /// The most children that the supervisor may have, whether they run or not.
     pub(super) max_children: usize,
     pub(super) observer: Option<Observer>,
@@ -58,6 +61,8 @@ impl Drop for Plan {
 /// All that is needed to start a supervisor, any number of times.
 pub(super) struct SupervisorTemplate {
     pub(super) name: Option<Box<str>>,
+    /// True if it inherits the name of the task that starts it.
+    pub(super) inherits_name: bool,
     pub(super) backend: Option<Arc<dyn Backend>>,
     pub(super) names: Vec<(Registry, Arc<str>)>,
     /// The place in the program where the supervisor was made.
@@ -92,6 +97,9 @@ impl SupervisorTemplate {
         }
         if let Some(name) = &self.name {
             builder = builder.name(name.clone());
+        }
+        if self.inherits_name {
+            builder = builder.inherit_name();
         }
         if let Some(backend) = &self.backend {
             builder = builder.on(backend);
@@ -140,6 +148,7 @@ impl Plan {
             period: PERIOD,
             auto_shutdown: AutoShutdown::default(),
             auto_reason: ExitReason::Shutdown,
+            needs_children: false,
             max_children: usize::MAX,
             observer: None,
             events: Vec::new(),

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use super::erased::{Availability, Start, StartFuture, Started};
-use super::error::Ignore;
+use super::error::{Ignore, StartError};
 use super::handle::{Control, SupervisorRef};
 use super::plan::SupervisorTemplate;
 use super::report::Events;
@@ -142,7 +142,9 @@ fn catch_start<T>(code: impl FnOnce() -> Result<T, AnyError>) -> Result<T, AnyEr
 
 /// Returns true if the start finds nothing to do, and nothing has gone wrong.
 fn says_ignore(error: &(dyn Error + Send + Sync + 'static)) -> bool {
-    error.is::<Ignore>() || matches!(error.downcast_ref(), Some(StartActorError::Ignored))
+    error.is::<Ignore>()
+        || matches!(error.downcast_ref(), Some(StartActorError::Ignored))
+        || error.downcast_ref().is_some_and(StartError::is_ignored)
 }
 
 /// Unwraps the error of a name that is taken, so that it is the source of the

@@ -246,7 +246,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F: Future + Send + 'scope,
         F::Output: Send + 'scope,
     {
-        self.start(backend, FutureBody::new(future))
+        self.start(Builder::new(), backend, FutureBody::new(future))
     }
 
     /// Starts straight-line code as a task on `backend`.
@@ -263,12 +263,58 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.start(backend, ClosureBody::new(code))
+        self.start(Builder::new(), backend, ClosureBody::new(code))
     }
 
+    /// Starts `future` as a task on the backend of the calling task, with the settings of `builder`: its
+    /// name, which it may [inherit](Builder::inherit_name), and its stack.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::task;
+    ///
+    /// let word = String::from("borrowed");
+    /// task::scope(|s| {
+    ///     let reader = s.spawn_with(task::Builder::new().name("reader"), async { word.len() }).unwrap();
+    ///     assert_eq!(reader.task().name(), Some("reader"));
+    /// });
+    /// ```
     #[track_caller]
+    pub fn spawn_with<F>(
+        &'scope self,
+        builder: Builder,
+        future: F,
+    ) -> Result<ScopedTask<'scope, F::Output>, SpawnError>
+    where
+        F: Future + Send + 'scope,
+        F::Output: Send + 'scope,
+    {
+        self.start(builder, &current_backend()?, FutureBody::new(future))
+    }
+
+    /// As [`Scope::spawn_with`], with straight-line code.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    #[track_caller]
+    pub fn spawn_fn_with<F, T>(
+        &'scope self,
+        builder: Builder,
+        code: F,
+    ) -> Result<ScopedTask<'scope, T>, SpawnError>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.start(builder, &current_backend()?, ClosureBody::new(code))
+    }
+
     fn start<B>(
         &'scope self,
+        builder: Builder,
         backend: &Arc<dyn Backend>,
         body: B,
     ) -> Result<ScopedTask<'scope, B::Output>, SpawnError>
@@ -280,7 +326,6 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         let body = ScopedBody { body: Some(body), packet: Arc::clone(&packet) };
         self.state.running.fetch_add(1, Ordering::Relaxed);
         let observer: Arc<dyn Observer> = Arc::clone(&self.state) as _;
-        let builder = Builder::new();
         let (spawned_at, attributes) = (builder.spawned_at, builder.into_attributes(Some(observer)));
         // SAFETY: `scope` joins before it returns or unwinds: `Joined` waits until `running` is zero, and
         // each task counts as running until its state tells the observer, which it does after the future has

@@ -39,7 +39,12 @@ impl<M> Cell<M> {
         Poll::Ready(sent)
     }
 
+    /// Tells that this is what the sender waits for. What stands for something that is here does not: the
+    /// mailbox or the queue that the message waits at has told it.
     fn note_room<T>(&self, polled: Poll<T>) -> Poll<T> {
+        if polled.is_pending() && self.target().is_some() {
+            return polled;
+        }
         waiting::note(polled, || WaitingFor::MailboxRoom { process: self.identity().serial })
     }
 
