@@ -61,9 +61,8 @@ use queue::Queue;
 pub use receiver::{Drain, IntoIter, Iter, Receiver, RecvMany, TryIter};
 use rendezvous::Rendezvous;
 pub use send_timeout::SendTimeout;
-pub use sender::Sender;
+pub use sender::{Sender, WeakSender};
 use shared::{Flavor, Shared};
-pub use weak::WeakSender;
 
 /// Makes a channel that holds up to `capacity` messages; `0` makes it a [`rendezvous`].
 ///

@@ -35,16 +35,16 @@ mod semaphore;
 
 pub use barrier::{Barrier, BarrierWait, BarrierWaitResult};
 pub use cancellation::{CancellationToken, Cancelled, CancelledOwned, DropGuard};
-pub use condvar::{Condvar, CondvarWait};
+pub use condvar::{Condvar, CondvarGuard, CondvarWait};
 pub use event::{Event, EventWait};
 pub use lock::LockError;
 pub use mapped::MappedGuard;
-pub use mutex::{CheckedLock, Lock, LockOwned, Mutex, MutexGuard, OwnedMutexGuard};
+pub use mutex::{CheckedLock, CheckedLockOwned, Lock, LockOwned, Mutex, MutexGuard, OwnedMutexGuard};
 pub use notify::{Notified, Notify};
 pub use once::{LazyCell, LazyFuture, OnceCell};
 pub use rwlock::{
-    CheckedRead, CheckedWrite, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, Read, ReadOwned, RwLock,
-    RwLockReadGuard, RwLockWriteGuard, Write, WriteOwned,
+    CheckedRead, CheckedReadOwned, CheckedWrite, CheckedWriteOwned, OwnedRwLockReadGuard,
+    OwnedRwLockWriteGuard, Read, ReadOwned, RwLock, RwLockReadGuard, RwLockWriteGuard, Write, WriteOwned,
 };
 pub use semaphore::{
     Acquire, AcquireError, AcquireOwned, OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError,

@@ -340,6 +340,30 @@ fn a_weak_sender_keeps_no_channel_open(on: &Systems) {
         assert_eq!(receiver.wait().unwrap(), Err(RecvError), "the channel is closed");
         assert!(weak.upgrade().is_none());
     }
+    let (tx, mut rx) = channel::broadcast(4);
+    let weak = tx.downgrade();
+    weak.upgrade().unwrap().send(1).unwrap();
+    assert_eq!(rx.recv().wait(), Ok(1));
+    let receiver = on.here().spawn(async move { rx.recv().await });
+    let other = weak.upgrade().unwrap();
+    assert!(other.same_channel(&tx) && weak.same_channel(&tx.downgrade()));
+    drop(tx);
+    assert!(weak.upgrade().is_some());
+    drop(other);
+    assert_eq!(receiver.wait().unwrap(), Err(channel::broadcast::RecvError::Closed));
+    assert!(weak.upgrade().is_none());
+    let (tx, mut rx) = channel::watch(0);
+    let weak = tx.downgrade();
+    weak.upgrade().unwrap().send(1).unwrap();
+    assert_eq!(*rx.changed().wait().unwrap(), 1);
+    let receiver = on.here().spawn(async move { rx.changed().await.is_err() });
+    let other = weak.upgrade().unwrap();
+    assert!(other.same_channel(&tx) && weak.same_channel(&tx.downgrade()));
+    drop(tx);
+    assert!(weak.upgrade().is_some());
+    drop(other);
+    assert!(receiver.wait().unwrap(), "the channel is closed");
+    assert!(weak.upgrade().is_none());
 }
 
 fn the_most_urgent_message_comes_first_and_equals_in_order(on: &Systems) {

@@ -18,6 +18,7 @@ laws! {
     }
     everywhere {
         a_wait_unlocks_at_once_and_locks_again,
+        a_wait_with_an_owned_guard_is_like_any_other,
         who_gives_up_passes_its_wake_up_on,
         nothing_is_stored_for_those_who_come_later,
         who_is_cancelled_does_not_keep_the_lock,
@@ -96,6 +97,32 @@ fn a_wait_unlocks_at_once_and_locks_again(on: &Systems) {
         drop(guard);
     };
     on.here().spawn(check).wait().unwrap();
+}
+
+fn a_wait_with_an_owned_guard_is_like_any_other(on: &Systems) {
+    let shared = Arc::new((Arc::new(Mutex::new(0)), Condvar::new()));
+    let other = Arc::clone(&shared);
+    let (begun, begins) = twoply_core::channel::oneshot();
+    let waiter = on.here().spawn(async move {
+        let mut guard = Arc::clone(&other.0).lock_owned().await;
+        *guard += 1;
+        begun.send(()).unwrap();
+        other.1.wait_while(guard, |value| *value < 2).await
+    });
+    begins.wait().unwrap();
+    // It can be had only while the task waits.
+    let mut wait = shared.1.wait(Arc::clone(&shared.0).lock_owned().wait());
+    *shared.0.try_lock().expect("the wait has unlocked it") += 1;
+    shared.1.notify_one();
+    let guard = waiter.wait().unwrap();
+    assert_eq!(*guard, 2);
+    shared.1.notify_one();
+    assert!(!is_ready(&mut wait), "it is woken, and somebody else has the lock");
+    let next = shared.1.wait(guard);
+    // Who gives up passes it on, and does not keep the lock.
+    drop(wait);
+    drop(next.wait());
+    assert!(shared.0.try_lock().is_some());
 }
 
 fn who_gives_up_passes_its_wake_up_on(on: &Systems) {

@@ -378,6 +378,18 @@ fn a_panic_gives_the_lock_back_and_poisons_what_asks_for_it(on: &Systems) {
         other => panic!("{other:?}"),
     }
     assert_eq!(*strict.lock().wait(), 7);
+    refused(&|| {
+        let _guard = strict.lock().wait();
+        std::panic::resume_unwind(Box::new("expected"));
+    });
+    match Arc::clone(&strict).lock_owned().checked().wait() {
+        Err(LockError::Poisoned(value)) => {
+            assert!(strict.try_lock().is_none(), "the lock comes with the error");
+            OwnedMutexGuard::mutex(&value).clear_poison();
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(Arc::clone(&strict).lock_owned().checked().wait().is_ok_and(|value| *value == 7));
 }
 
 fn a_cancellation_poisons_nothing(on: &Systems) {

@@ -29,6 +29,7 @@ laws! {
     everywhere {
         a_wait_that_panics_for_a_deadlock_says_who,
         an_owned_guard_that_is_said_to_stay_is_known,
+        who_waits_for_an_owned_guard_may_be_told,
         readers_that_go_close_no_circle,
         a_second_read_behind_a_writer_that_gives_up_comes_out,
         a_reader_that_hands_its_guard_on_closes_no_circle,
@@ -345,6 +346,30 @@ fn an_owned_guard_that_is_said_to_stay_is_known(on: &Systems) {
             all
         });
         assert_eq!(task.wait().unwrap(), ["narcissus -> narcissus"; 4]);
+    }
+}
+
+fn who_waits_for_an_owned_guard_may_be_told(on: &Systems) {
+    for straight in STRAIGHT {
+        let (mutex, lock) = (Arc::new(Mutex::new(0)), Arc::new(RwLock::new(0)));
+        let task = start_named(on.here(), straight, "narcissus", async move {
+            let guard = mutex.lock().await;
+            let mut all = vec![told(Arc::clone(&mutex).lock_owned().checked().await)];
+            drop(guard);
+            all.push(told(Arc::clone(&mutex).lock_owned().checked().await));
+            let reader = lock.read().await;
+            all.push(told(Arc::clone(&lock).write_owned().checked().await));
+            drop(reader);
+            let writer = lock.write().await;
+            all.push(told(Arc::clone(&lock).read_owned().checked().await));
+            drop(writer);
+            all.push(told(Arc::clone(&lock).write_owned().checked().await));
+            all.push(told(Arc::clone(&lock).read_owned().checked().await));
+            all
+        });
+        let circle = Some("narcissus -> narcissus".to_owned());
+        let all = [circle.clone(), None, circle.clone(), circle, None, None];
+        assert_eq!(task.wait().unwrap(), all);
     }
 }
 

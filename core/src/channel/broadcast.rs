@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::SendError;
+use super::weak::weak_sender;
 use crate::base::sync::{Mutex, lock};
 use crate::base::waitlist::{WaitKey, WaitList};
 use crate::kernel::coop;
@@ -43,7 +44,7 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let ring =
         Ring { messages: VecDeque::new(), capacity: capacity.max(1), oldest: 0, senders: 1, receivers: 1 };
     let shared = Arc::new(Shared { ring: Mutex::new(ring), waiting: WaitList::new() });
-    (Sender { shared: Arc::clone(&shared) }, Receiver { shared, next: 0 })
+    (Sender::new(Arc::clone(&shared)), Receiver { shared, next: 0 })
 }
 
 /// The part that both ends share.
@@ -135,7 +136,29 @@ pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
 
+weak_sender! {
+    /// Leads to a [`Sender`] as long as there is one, and does not keep the channel open; made by
+    /// [`Sender::downgrade`].
+    ///
+    /// ```
+    /// use twoply::{Wait, channel::broadcast};
+    ///
+    /// let (tx, mut rx) = broadcast::channel(4);
+    /// let weak = tx.downgrade();
+    /// weak.upgrade().expect("there is a sender").send(1).unwrap();
+    /// drop(tx);
+    /// assert!(weak.upgrade().is_none());
+    /// assert_eq!(rx.recv().wait(), Ok(1));
+    /// assert_eq!(rx.recv().wait(), Err(broadcast::RecvError::Closed));
+    /// ```
+}
+
 impl<T> Sender<T> {
+    /// Makes the handle of a sender that has been counted.
+    fn new(shared: Arc<Shared<T>>) -> Sender<T> {
+        Sender { shared }
+    }
+
     /// Sends `message` to every receiver that there is now, and returns their number. Never waits.
     ///
     /// # Errors
@@ -269,7 +292,7 @@ impl<T> Sender<T> {
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Sender<T> {
         lock(&self.shared.ring).senders += 1;
-        Sender { shared: Arc::clone(&self.shared) }
+        Sender::new(Arc::clone(&self.shared))
     }
 }
 
@@ -432,6 +455,14 @@ impl<T> Receiver<T> {
 }
 
 impl<T> Shared<T> {
+    /// Counts one more sender, unless the last one is gone.
+    fn try_add_sender(&self) -> bool {
+        let mut ring = lock(&self.ring);
+        let is_open = ring.senders > 0;
+        ring.senders += usize::from(is_open);
+        is_open
+    }
+
     /// Takes the message with the number `next`, which is advanced over what has been received or missed.
     fn take(&self, next: &mut u64) -> Result<Arc<T>, TryRecvError> {
         let ring = lock(&self.ring);

@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use super::permit::{OwnedPermit, Permit, Reserve, ReserveOwned};
 use super::shared::Shared;
-use super::{ReserveError, SendError, Sending, Sink, TrySendError, WaitKey, WeakSender};
+use super::weak::weak_sender;
+use super::{ReserveError, SendError, Sending, Sink, TrySendError, WaitKey};
 
 /// The sending end of a channel. Clones send into the same channel; the messages of one clone arrive in
 /// order.
@@ -27,8 +28,28 @@ pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
 
+weak_sender! {
+    /// Leads to a [`Sender`] as long as there is one, and does not keep the channel open; made by
+    /// [`Sender::downgrade`].
+    ///
+    /// It is for those who send into a channel now and then, and must not keep its receivers waiting for
+    /// them.
+    ///
+    /// ```
+    /// use twoply::channel;
+    ///
+    /// let (tx, rx) = channel::bounded(4);
+    /// let weak = tx.downgrade();
+    /// assert!(weak.same_channel(&tx.downgrade()));
+    /// weak.upgrade().expect("there is a sender").try_send(1).unwrap();
+    /// drop(tx);
+    /// assert!(weak.upgrade().is_none());
+    /// assert_eq!(rx.iter().collect::<Vec<_>>(), [1], "the channel is closed");
+    /// ```
+}
+
 impl<T> Sender<T> {
-    /// Makes the sender that `shared` counts from the beginning.
+    /// Makes the handle of a sender that `shared` has counted.
     pub(super) fn new(shared: Arc<Shared<T>>) -> Sender<T> {
         Sender { shared }
     }
@@ -171,19 +192,6 @@ impl<T> Sender<T> {
     /// ```
     pub fn try_reserve_owned(&self) -> Result<OwnedPermit<T>, ReserveError> {
         self.shared.try_reserve().map(|()| OwnedPermit::new(self.clone()))
-    }
-
-    /// Returns a reference that leads to a sender as long as there is one, and does not keep the channel
-    /// open.
-    ///
-    /// ```
-    /// let (tx, rx) = twoply::channel::bounded::<u8>(1);
-    /// let weak = tx.downgrade();
-    /// drop(tx);
-    /// assert!(rx.is_closed() && weak.upgrade().is_none());
-    /// ```
-    pub fn downgrade(&self) -> WeakSender<T> {
-        WeakSender::new(Arc::clone(&self.shared))
     }
 
     /// Closes the channel: it takes no more sends. What is queued can still be received; sends that wait get

@@ -19,6 +19,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::weak::weak_sender;
 use super::{RecvError, SendError};
 use crate::base::sync::atomic::AtomicUsize;
 use crate::base::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -42,7 +43,7 @@ pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
         senders: AtomicUsize::new(1),
         receivers: AtomicUsize::new(1),
     });
-    (Sender { shared: Arc::clone(&shared) }, Receiver { shared, seen: 0 })
+    (Sender::new(Arc::clone(&shared)), Receiver { shared, seen: 0 })
 }
 
 /// The part that both ends share.
@@ -80,7 +81,37 @@ pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
 
+weak_sender! {
+    /// Leads to a [`Sender`] as long as there is one, and does not keep the channel open; made by
+    /// [`Sender::downgrade`].
+    ///
+    /// ```
+    /// use twoply::{Wait, channel::watch};
+    ///
+    /// let (tx, mut rx) = watch::channel(1);
+    /// let weak = tx.downgrade();
+    /// weak.upgrade().expect("there is a sender").send(2).unwrap();
+    /// drop(tx);
+    /// assert!(weak.upgrade().is_none());
+    /// assert_eq!(*rx.changed().wait().unwrap(), 2);
+    /// assert!(rx.changed().wait().is_err(), "the channel is closed");
+    /// ```
+}
+
+impl<T> Shared<T> {
+    /// Counts one more sender, unless the last one is gone.
+    fn try_add_sender(&self) -> bool {
+        // Relaxed: the count says that there is a sender, and publishes nothing.
+        self.senders.fetch_update(Relaxed, Relaxed, |count| (count != 0).then(|| count + 1)).is_ok()
+    }
+}
+
 impl<T> Sender<T> {
+    /// Makes the handle of a sender that has been counted.
+    fn new(shared: Arc<Shared<T>>) -> Sender<T> {
+        Sender { shared }
+    }
+
     /// Sets the value and wakes every receiver that waits for a change. Never waits.
     ///
     /// # Errors
@@ -171,7 +202,7 @@ impl<T> Sender<T> {
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Sender<T> {
         self.shared.senders.fetch_add(1, Relaxed);
-        Sender { shared: Arc::clone(&self.shared) }
+        Sender::new(Arc::clone(&self.shared))
     }
 }
 

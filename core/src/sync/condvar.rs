@@ -2,12 +2,16 @@
 
 use std::fmt;
 use std::future::Future;
+use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::mutex::{Lock, Mutex, MutexGuard};
+use super::mutex::{Lock, LockOwned, MutexGuard, OwnedMutexGuard};
 use super::notify::{Notified, Notify};
 use crate::base::sync::const_fn;
+#[cfg(doc)]
+use crate::sync::Mutex;
 
 /// Lets tasks that have locked a [`Mutex`] wait until others have changed what it guards.
 ///
@@ -83,7 +87,7 @@ impl Condvar {
     }
 
     /// Unlocks the mutex, waits until it is woken, and locks the mutex again; finish it with `.await` or
-    /// `.wait()`.
+    /// `.wait()`. The guard may be a borrowed or an owned one.
     ///
     /// It waits from this call on, and unlocks here: no notification by one who locks the mutex after this is
     /// missed, even if the future is polled later.
@@ -110,12 +114,10 @@ impl Condvar {
     ///     }
     /// });
     /// ```
-    pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> CondvarWait<'_, 'a, T> {
-        let mutex = MutexGuard::mutex(&guard);
+    pub fn wait<G: CondvarGuard>(&self, guard: G) -> CondvarWait<'_, G> {
         let mut woken = self.waiters.notified();
         woken.enable();
-        drop(guard);
-        CondvarWait { condvar: self, mutex, woken, lock: None, is_ready: false }
+        CondvarWait { condvar: self, woken, is_woken: false, lock: guard.unlock(), is_ready: false }
     }
 
     /// Waits, as [`wait`](Condvar::wait) does, as long as `condition` is true of the value. It is looked at
@@ -141,11 +143,11 @@ impl Condvar {
     ///     assert_eq!(*changed.wait_while(count.lock().wait(), |count| *count > 0).wait(), 0);
     /// });
     /// ```
-    pub async fn wait_while<'a, T: ?Sized>(
+    pub async fn wait_while<G: CondvarGuard>(
         &self,
-        mut guard: MutexGuard<'a, T>,
-        mut condition: impl FnMut(&mut T) -> bool,
-    ) -> MutexGuard<'a, T> {
+        mut guard: G,
+        mut condition: impl FnMut(&mut <G as Deref>::Target) -> bool,
+    ) -> G {
         while condition(&mut guard) {
             guard = self.wait(guard).await;
         }
@@ -165,44 +167,98 @@ impl fmt::Debug for Condvar {
     }
 }
 
+/// A guard of a [`Mutex`] that a [`Condvar`] takes and gives back: a [`MutexGuard`] or an
+/// [`OwnedMutexGuard`].
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use twoply::{Wait, sync::{Condvar, Mutex}};
+///
+/// let (jobs, added) = (Arc::new(Mutex::new(0)), Arc::new(Condvar::new()));
+/// let (taken, taker) = (Arc::clone(&jobs), Arc::clone(&added));
+/// let consumer = twoply::spawn(async move {
+///     let mut jobs = taker.wait_while(taken.lock_owned().await, |jobs| *jobs == 0).await;
+///     *jobs -= 1;
+///     jobs // It borrows nothing, so it may leave the task.
+/// });
+/// *jobs.lock().wait() += 1;
+/// added.notify_one();
+/// assert_eq!(*consumer.wait()?, 0);
+/// # Ok::<(), twoply::promise::Failure>(())
+/// ```
+pub trait CondvarGuard: DerefMut + Relock {}
+
+impl<T: ?Sized> CondvarGuard for MutexGuard<'_, T> {}
+impl<T: ?Sized> CondvarGuard for OwnedMutexGuard<T> {}
+
+/// A guard whose lock can be given back, and taken again. Only the core has any.
+pub trait Relock: Sized {
+    /// The future that takes the lock again.
+    type Lock: Future<Output = Self> + Unpin;
+
+    /// Gives the lock back.
+    fn unlock(self) -> Self::Lock;
+}
+
+impl<'a, T: ?Sized> Relock for MutexGuard<'a, T> {
+    type Lock = Lock<'a, T>;
+
+    fn unlock(self) -> Lock<'a, T> {
+        let mutex = MutexGuard::mutex(&self);
+        drop(self);
+        mutex.lock()
+    }
+}
+
+impl<T: ?Sized> Relock for OwnedMutexGuard<T> {
+    type Lock = LockOwned<T>;
+
+    fn unlock(self) -> LockOwned<T> {
+        let mutex = Arc::clone(OwnedMutexGuard::mutex(&self));
+        drop(self);
+        mutex.lock_owned()
+    }
+}
+
 /// The future of [`Condvar::wait`].
 #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
-pub struct CondvarWait<'c, 'a, T: ?Sized> {
+pub struct CondvarWait<'c, G: CondvarGuard> {
     condvar: &'c Condvar,
-    mutex: &'a Mutex<T>,
     woken: Notified<'c>,
-    /// The wait for the lock, once it has been woken.
-    lock: Option<Lock<'a, T>>,
+    is_woken: bool,
+    /// The wait for the lock, which begins when it has been woken.
+    lock: G::Lock,
     is_ready: bool,
 }
 
-impl<'a, T: ?Sized> Future for CondvarWait<'_, 'a, T> {
-    type Output = MutexGuard<'a, T>;
+impl<G: CondvarGuard> Future for CondvarWait<'_, G> {
+    type Output = G;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<G> {
         let this = self.get_mut();
-        if this.lock.is_none() {
+        if !this.is_woken {
             ready!(Pin::new(&mut this.woken).poll(cx));
+            this.is_woken = true;
         }
-        let lock = this.lock.get_or_insert_with(|| this.mutex.lock());
-        let guard = ready!(Pin::new(lock).poll(cx));
+        let guard = ready!(Pin::new(&mut this.lock).poll(cx));
         this.is_ready = true;
         Poll::Ready(guard)
     }
 }
 
-impl<T: ?Sized> Drop for CondvarWait<'_, '_, T> {
+impl<G: CondvarGuard> Drop for CondvarWait<'_, G> {
     fn drop(&mut self) {
         // Woken for nothing, and another one may be waiting for the same. Before it was woken, `woken` sees
         // to that.
-        if self.lock.is_some() && !self.is_ready {
+        if self.is_woken && !self.is_ready {
             self.condvar.notify_one();
         }
     }
 }
 
-impl<T: ?Sized> fmt::Debug for CondvarWait<'_, '_, T> {
+impl<G: CondvarGuard> fmt::Debug for CondvarWait<'_, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CondvarWait").field("woken", &self.lock.is_some()).finish_non_exhaustive()
+        f.debug_struct("CondvarWait").field("woken", &self.is_woken).finish_non_exhaustive()
     }
 }

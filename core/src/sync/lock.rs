@@ -205,7 +205,7 @@ impl Waiting {
 
 /// The reasons why a lock that is waited for with a check for them gives no access to a value:
 /// [`Lock::checked`](super::Lock::checked), [`Read::checked`](super::Read::checked),
-/// [`Write::checked`](super::Write::checked).
+/// [`Write::checked`](super::Write::checked), and those of owned guards.
 #[non_exhaustive]
 pub enum LockError<G> {
     /// Somebody has panicked while the mutex was locked. The lock is the caller's now: the guard gives access

@@ -20,7 +20,7 @@ use crate::kernel::task::holders::take_lock;
 use raw::RawMutex;
 
 pub use guard::{MutexGuard, OwnedMutexGuard};
-pub use lock::{CheckedLock, Lock, LockOwned};
+pub use lock::{CheckedLock, CheckedLockOwned, Lock, LockOwned};
 
 /// A value that one task at a time has access to.
 ///

@@ -18,7 +18,9 @@ use crate::kernel::task::holders::take_lock;
 use raw::{Access, READER, RawRwLock, WRITER};
 
 pub use guard::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
-pub use wait::{CheckedRead, CheckedWrite, Read, ReadOwned, Write, WriteOwned};
+pub use wait::{
+    CheckedRead, CheckedReadOwned, CheckedWrite, CheckedWriteOwned, Read, ReadOwned, Write, WriteOwned,
+};
 
 /// A value that any number of tasks read at a time, or one changes.
 ///

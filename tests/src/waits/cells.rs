@@ -1,6 +1,7 @@
 //! The waits for values that others make, and for conditions that others bring about.
 
 use std::future::pending;
+use std::sync::Arc;
 
 use twoply_core::channel;
 use twoply_core::promise;
@@ -37,7 +38,10 @@ pub(super) fn cells(on: &Systems) -> Vec<Waits> {
 }
 
 fn conditions() -> Vec<Waits> {
-    let (is_set, change) = (leak(Mutex::new(false)), leak(Condvar::new()));
+    let (is_set, change) = (leak(Arc::new(Mutex::new(false))), leak(Condvar::new()));
+    let set_owned = any_wait(async {
+        drop(change.wait_while(Arc::clone(is_set).lock_owned().await, |is_set| !*is_set).await);
+    });
     let set = || {
         any_wait(async {
             drop(change.wait_while(is_set.lock().await, |is_set| !*is_set).await);
@@ -51,7 +55,7 @@ fn conditions() -> Vec<Waits> {
     let uncancelled = leak(CancellationToken::new());
     let finish = || any_wait(uncancelled.run_until_cancelled(value.clone()));
     vec![
-        waits("wait_while", [set(), set()], || {
+        waits("wait_while", [set(), set(), set_owned], || {
             *is_set.try_lock().expect("nobody has it for long") = true;
             change.notify_all();
         }),

@@ -191,23 +191,48 @@ impl<T: ?Sized> LockOwned<T> {
     pub(super) fn new(mutex: Arc<Mutex<T>>) -> LockOwned<T> {
         LockOwned { mutex: Some(mutex), waiting: Waiting::new() }
     }
+
+    /// Makes it return an error where it would panic.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use twoply::{Wait, sync::{LockError, Mutex}, task};
+    ///
+    /// let mutex = Arc::new(Mutex::new(0));
+    /// let task = task::Builder::new().name("narcissus").spawn(async move {
+    ///     let _guard = mutex.lock().await;
+    ///     match Arc::clone(&mutex).lock_owned().checked().await {
+    ///         Err(LockError::Deadlock(cycle)) => cycle.to_string(),
+    ///         _ => unreachable!("the task has locked it itself"),
+    ///     }
+    /// });
+    /// assert_eq!(task?.wait()?, "narcissus -> narcissus");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn checked(self) -> CheckedLockOwned<T> {
+        CheckedLockOwned { lock: self }
+    }
+
+    /// Polls for the guard, whether the mutex is poisoned or not.
+    fn poll_guard(&mut self, cx: &mut Context<'_>) -> Poll<Result<OwnedMutexGuard<T>, Cycle>> {
+        let raw = &self.mutex.as_ref().expect(POLLED_AGAIN).raw;
+        let locked = match self.waiting.lock_at_once(raw, |_| None) {
+            Some(_) => Ok(None),
+            None => ready!(self.waiting.poll_in_turn(raw, cx, |_| None)),
+        };
+        let mutex = self.mutex.take().expect(POLLED_AGAIN);
+        Poll::Ready(locked.map(|_nobody| OwnedMutexGuard::new(mutex)))
+    }
 }
 
 impl<T: ?Sized> Future for LockOwned<T> {
     type Output = OwnedMutexGuard<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedMutexGuard<T>> {
-        let this = &mut *self;
-        let raw = &this.mutex.as_ref().expect(POLLED_AGAIN).raw;
-        let locked = match this.waiting.lock_at_once(raw, |_| None) {
-            Some(_) => Ok(None),
-            None => ready!(this.waiting.poll_in_turn(raw, cx, |_| None)),
+        let guard = match ready!(LockOwned::poll_guard(&mut self, cx)) {
+            Ok(guard) => guard,
+            Err(cycle) => refuse_deadlock(&cycle),
         };
-        let mutex = this.mutex.take().expect(POLLED_AGAIN);
-        if let Err(cycle) = locked {
-            refuse_deadlock(&cycle);
-        }
-        let guard = OwnedMutexGuard::new(mutex);
         if OwnedMutexGuard::mutex(&guard).is_poisoned() {
             drop(guard);
             refuse_poisoned();
@@ -229,5 +254,34 @@ impl<T: ?Sized> Drop for LockOwned<T> {
 impl<T: ?Sized> fmt::Debug for LockOwned<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LockOwned").finish_non_exhaustive()
+    }
+}
+
+/// The future of [`LockOwned::checked`]: finish it with `.await` or `.wait()`.
+///
+/// # Panics
+/// When it is polled after it was ready.
+#[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
+pub struct CheckedLockOwned<T: ?Sized> {
+    lock: LockOwned<T>,
+}
+
+impl<T: ?Sized> Future for CheckedLockOwned<T> {
+    type Output = Result<OwnedMutexGuard<T>, LockError<OwnedMutexGuard<T>>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(match ready!(self.lock.poll_guard(cx)) {
+            Ok(guard) if OwnedMutexGuard::mutex(&guard).is_poisoned() => Err(LockError::Poisoned(guard)),
+            Ok(guard) => Ok(guard),
+            Err(cycle) => Err(LockError::Deadlock(cycle)),
+        })
+    }
+}
+
+fused! { [T: ?Sized] CheckedLockOwned<T>, |this| this.lock.mutex.is_none() }
+
+impl<T: ?Sized> fmt::Debug for CheckedLockOwned<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckedLockOwned").finish_non_exhaustive()
     }
 }

@@ -150,20 +150,33 @@ waiting! {
     WriteOwned<T> of Arc<RwLock<T>>, WRITER, nobody => OwnedRwLockWriteGuard
 }
 
-/// Defines the future `$name`, which returns an error where `$wait` panics for a deadlock.
+/// Defines the future `$name`, which returns an error where `$wait` panics for a deadlock, and the method
+/// that makes it.
 macro_rules! checked {
-    ($(#[$doc:meta])* $name:ident of $wait:ident => $guard:ident) => {
+    (
+        $(#[$doc:meta])*
+        $name:ident<$($life:lifetime,)? T> of $wait:ident => $guard:ident,
+        $(#[$method_doc:meta])*
+        checked
+    ) => {
         $(#[$doc])*
         ///
         /// # Panics
         /// When it is polled after it was ready.
         #[must_use = "futures do nothing unless finished by `.await` or `.wait()`"]
-        pub struct $name<'a, T: ?Sized> {
-            wait: $wait<'a, T>,
+        pub struct $name<$($life,)? T: ?Sized> {
+            wait: $wait<$($life,)? T>,
         }
 
-        impl<'a, T: ?Sized> Future for $name<'a, T> {
-            type Output = Result<$guard<'a, T>, LockError<$guard<'a, T>>>;
+        impl<$($life,)? T: ?Sized> $wait<$($life,)? T> {
+            $(#[$method_doc])*
+            pub fn checked(self) -> $name<$($life,)? T> {
+                $name { wait: self }
+            }
+        }
+
+        impl<$($life,)? T: ?Sized> Future for $name<$($life,)? T> {
+            type Output = Result<$guard<$($life,)? T>, LockError<$guard<$($life,)? T>>>;
 
             fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 match self.wait.lock_at_once() {
@@ -173,9 +186,9 @@ macro_rules! checked {
             }
         }
 
-        fused! { [T: ?Sized] $name<'_, T>, |this| this.wait.lock.is_none() }
+        fused! { [$($life,)? T: ?Sized] $name<$($life,)? T>, |this| this.wait.lock.is_none() }
 
-        impl<T: ?Sized> fmt::Debug for $name<'_, T> {
+        impl<$($life,)? T: ?Sized> fmt::Debug for $name<$($life,)? T> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($name)).finish_non_exhaustive()
             }
@@ -185,22 +198,14 @@ macro_rules! checked {
 
 checked! {
     /// The future of [`Read::checked`]: finish it with `.await` or `.wait()`.
-    CheckedRead of Read => RwLockReadGuard
+    CheckedRead<'a, T> of Read => RwLockReadGuard,
+    /// Makes it return an error where it would panic. [`Write::checked`] has an example.
+    checked
 }
 
 checked! {
     /// The future of [`Write::checked`]: finish it with `.await` or `.wait()`.
-    CheckedWrite of Write => RwLockWriteGuard
-}
-
-impl<'a, T: ?Sized> Read<'a, T> {
-    /// Makes it return an error where it would panic. [`Write::checked`] has an example.
-    pub fn checked(self) -> CheckedRead<'a, T> {
-        CheckedRead { wait: self }
-    }
-}
-
-impl<'a, T: ?Sized> Write<'a, T> {
+    CheckedWrite<'a, T> of Write => RwLockWriteGuard,
     /// Makes it return an error where it would panic.
     ///
     /// ```
@@ -217,7 +222,19 @@ impl<'a, T: ?Sized> Write<'a, T> {
     /// assert_eq!(task?.wait()?, "narcissus -> narcissus");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn checked(self) -> CheckedWrite<'a, T> {
-        CheckedWrite { wait: self }
-    }
+    checked
+}
+
+checked! {
+    /// The future of [`ReadOwned::checked`]: finish it with `.await` or `.wait()`.
+    CheckedReadOwned<T> of ReadOwned => OwnedRwLockReadGuard,
+    /// Makes it return an error where it would panic. [`Write::checked`] has an example.
+    checked
+}
+
+checked! {
+    /// The future of [`WriteOwned::checked`]: finish it with `.await` or `.wait()`.
+    CheckedWriteOwned<T> of WriteOwned => OwnedRwLockWriteGuard,
+    /// Makes it return an error where it would panic. [`Write::checked`] has an example.
+    checked
 }
