@@ -4,14 +4,14 @@
 use std::fmt;
 use std::mem;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use twoply_core::Wait;
 use twoply_core::actor::supervisor::{ChildSpec, Supervisor};
 use twoply_core::actor::{
     ExitReason, Machine, MachineContext, MachineEvent, Pid, ProcessRef, StateMachine, Transition,
 };
 use twoply_core::promise::{Failure, Resolver};
+use twoply_core::{Wait, time};
 use twoply_tests::{Gate, Systems, builder, laws, start_idle};
 
 laws! {
@@ -30,6 +30,7 @@ laws! {
         named_timeouts_run_side_by_side,
         a_timeout_of_zero_comes_after_what_was_received_and_before_what_was_not,
         a_timeout_of_zero_is_cancelled_as_any_other,
+        a_timeout_may_be_set_for_an_instant,
         signals_are_events,
         a_machine_ends_as_an_actor_does,
         what_is_postponed_fails_with_the_reason,
@@ -64,6 +65,8 @@ struct Act {
     then: Vec<Act>,
     /// The timeouts: each is set, or cancelled.
     timeouts: Vec<(T, Option<Duration>)>,
+    /// The timeouts that are over at an instant, which are set after those.
+    at: Vec<(T, Instant)>,
     /// The process that is monitored.
     monitor: Option<Pid>,
     /// It waits for this first.
@@ -179,6 +182,13 @@ impl StateMachine for Script {
         }
         self.tell(format!("{} in {state:?}", act.name));
         Script::set(cx, mem::take(&mut act.timeouts));
+        for timeout in mem::take(&mut act.at) {
+            match timeout {
+                (T::State, instant) => cx.set_state_timeout_at(instant),
+                (T::Event, instant) => cx.set_event_timeout_at(instant),
+                (T::Named(name), instant) => cx.set_timeout_at(name, instant),
+            }
+        }
         match act.end.take() {
             Some(Ok(reason)) => cx.stop_with(reason),
             Some(Err(error)) => return Err(error.into()),
@@ -394,6 +404,32 @@ fn a_timeout_of_zero_comes_after_what_was_received_and_before_what_was_not(on: &
     let process = builder(on).spawn_actor(Machine::new(first)).unwrap();
     process.send(note("1")).wait().unwrap();
     tells(&process, &told, &["A->A", "StateTimeout", "1 in A"]);
+}
+
+fn a_timeout_may_be_set_for_an_instant(on: &Systems) {
+    let at = |at: &[(T, Instant)]| Act { at: at.to_vec(), ..note("set") };
+    let now = time::now();
+    // One that is over comes before what has not been received.
+    let (process, told) = machine(on, [at(&[(T::Named(1), now), (T::State, now)]), note("1")]);
+    tells(&process, &told, &["set in A", "Timeout(1)", "StateTimeout", "1 in A"]);
+    let (process, told) = machine(on, [at(&[(T::Event, now)]), note("1")]);
+    tells(&process, &told, &["set in A", "EventTimeout", "1 in A"]);
+    // The others come in their order, but for those that are cancelled, or set anew.
+    let now = time::now();
+    let later = [
+        (T::Named(1), now),
+        (T::State, now + LONG),
+        (T::Named(2), now + SHORT),
+        (T::Named(3), now + 2 * SHORT),
+        (T::Named(1), now + LONG),
+    ];
+    let (process, told) = machine(on, [at(&later), to("leave", B)]);
+    let all = [0; 5].map(|_| told.recv().unwrap());
+    // The machine may be late, and leave after the timeouts.
+    assert!(all.contains(&"leave in A".to_owned()), "{all:?}");
+    let timeouts: Vec<_> = all.iter().filter(|what| what.contains("Timeout")).collect();
+    assert_eq!(timeouts, ["Timeout(2)", "Timeout(3)"]);
+    tells(&process, &told, &[]);
 }
 
 fn a_timeout_of_zero_is_cancelled_as_any_other(on: &Systems) {

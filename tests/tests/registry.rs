@@ -1,12 +1,13 @@
 //! Names and groups: who is found, and that an end releases both before anybody is told of it.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
 use twoply_core::actor::{
-    Builder, Event, ExitReason, Group, Groups, Membership, Pid, Process, ProcessRef, RegisterError, Registry,
+    Builder, Directory, Event, ExitReason, Group, Groups, Membership, Pid, Process, ProcessRef,
+    RegisterError, Registry,
 };
 use twoply_core::{Wait, channel};
 use twoply_tests::{System, Systems, laws};
@@ -20,6 +21,7 @@ laws! {
     }
     everywhere {
         a_name_belongs_to_one_process,
+        who_misses_what_is_published_to_a_group_is_told,
         a_process_may_have_several_names,
         a_process_that_has_ended_gets_no_name,
         a_name_of_another_type_is_an_error,
@@ -249,6 +251,28 @@ fn a_group_has_its_members_in_the_order_in_which_they_joined(on: &Systems) {
     assert_eq!([first.wait(), second.wait()], [ExitReason::other("enough"), ExitReason::other("enough")]);
     assert!(group.is_empty());
     end(&processes[2]);
+}
+
+fn who_misses_what_is_published_to_a_group_is_told(on: &Systems) {
+    let [full, roomy] = [1, 8].map(|capacity| {
+        let builder = Builder::new().capacity(capacity).on(on.here().backend());
+        builder.spawn(async |_: Process<u8>| pending::<()>().await).unwrap()
+    });
+    let (group, directory) = (Group::new(), Directory::new());
+    for process in [&full, &roomy] {
+        group.join(process);
+        directory.register("key", process, ()).unwrap();
+    }
+    assert_eq!(group.try_publish(&1).delivered, 2);
+    for published in [group.try_publish(&2), directory.try_publish("key", &3)] {
+        assert_eq!((published.delivered, published.missed), (1, vec![full.pid()]));
+    }
+    full.exit(ExitReason::Kill);
+    full.ended().wait();
+    let published = group.try_publish(&4);
+    assert_eq!((published.delivered, published.missed), (1, Vec::new()), "who has ended misses nothing");
+    roomy.exit(ExitReason::Kill);
+    roomy.ended().wait();
 }
 
 fn a_group_with_a_name_is_one_group(on: &Systems) {

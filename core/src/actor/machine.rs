@@ -17,12 +17,12 @@ use std::error::Error;
 use std::fmt;
 use std::future::{Future, ready};
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Context, Down, Exit, ExitReason};
 
 pub use engine::Machine;
-use engine::{Change, Kind};
+use engine::{Change, Kind, When};
 
 /// A value that handles events according to a state; [`Machine::new`] makes an actor of it.
 ///
@@ -232,8 +232,8 @@ pub enum MachineEvent<M, T = ()> {
 ///    the next event, and those that had been received and not been handled come behind them.
 /// 4. Events that were [inserted](Transition::then) come before all these, the first one first.
 /// 5. Timeouts are set and cancelled, in the order in which both handlers have said so. So one that is set
-///    along with a change of state is about the new state. One of zero is an event once nothing else is left
-///    that has been received, and before anything is received.
+///    along with a change of state is about the new state. One of zero, or that is over by now, is an event
+///    once nothing else is left that has been received, and before anything is received.
 /// 6. The next event is handled: one that is left, or a timeout of zero, or what comes to the mailbox.
 ///    Whatever it is, it cancels the timeout of events.
 #[must_use = "a transition does nothing unless the handler returns it"]
@@ -415,7 +415,12 @@ impl<S: StateMachine> MachineContext<'_, S> {
     /// Sets the timeout of the state: it is over when the machine has been in it for `duration` more. A
     /// change of state cancels it.
     pub fn set_state_timeout(&mut self, duration: Duration) {
-        self.changes.push((Kind::State, Some(duration)));
+        self.changes.push((Kind::State, Some(When::In(duration))));
+    }
+
+    /// As [`set_state_timeout`](MachineContext::set_state_timeout), with the instant at which it is over.
+    pub fn set_state_timeout_at(&mut self, instant: Instant) {
+        self.changes.push((Kind::State, Some(When::At(instant))));
     }
 
     /// Cancels the timeout of the state.
@@ -426,7 +431,12 @@ impl<S: StateMachine> MachineContext<'_, S> {
     /// Sets the timeout of events: it is over when no event has come for `duration`. Any event cancels it, be
     /// it ignored or postponed.
     pub fn set_event_timeout(&mut self, duration: Duration) {
-        self.changes.push((Kind::Event, Some(duration)));
+        self.changes.push((Kind::Event, Some(When::In(duration))));
+    }
+
+    /// As [`set_event_timeout`](MachineContext::set_event_timeout), with the instant at which it is over.
+    pub fn set_event_timeout_at(&mut self, instant: Instant) {
+        self.changes.push((Kind::Event, Some(When::At(instant))));
     }
 
     /// Cancels the timeout of events that has been set by the same handler; any other one the event has
@@ -438,7 +448,53 @@ impl<S: StateMachine> MachineContext<'_, S> {
     /// Sets the timeout of this name, which is over after `duration`, whatever happens meanwhile.
     /// [`MachineContext`] has an example.
     pub fn set_timeout(&mut self, name: S::Timer, duration: Duration) {
-        self.changes.push((Kind::Named(name), Some(duration)));
+        self.changes.push((Kind::Named(name), Some(When::In(duration))));
+    }
+
+    /// As [`set_timeout`](MachineContext::set_timeout), with the instant at which it is over.
+    ///
+    /// # Examples
+    /// An auction that closes when it has said it would, however often it is asked to.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use std::convert::Infallible;
+    /// use twoply::Wait;
+    /// use twoply::actor::{Actor, ExitReason, Machine, MachineContext, MachineEvent, StateMachine, Transition};
+    ///
+    /// struct Auction(Instant);
+    ///
+    /// impl StateMachine for Auction {
+    ///     type State = ();
+    ///     type Message = ();
+    ///     type Timer = &'static str;
+    ///     type Error = Infallible;
+    ///
+    ///     async fn started(&mut self, _: &mut MachineContext<'_, Auction>) -> Result<(), Infallible> {
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn handle(
+    ///         &mut self,
+    ///         (): (),
+    ///         event: MachineEvent<(), &'static str>,
+    ///         cx: &mut MachineContext<'_, Auction>,
+    ///     ) -> Result<Transition<Auction>, Infallible> {
+    ///         match event {
+    ///             MachineEvent::Timeout(what) => cx.stop_with(ExitReason::shutdown_with(what)),
+    ///             _ => cx.set_timeout_at("closed", self.0),
+    ///         }
+    ///         Ok(Transition::keep())
+    ///     }
+    /// }
+    ///
+    /// let auction = Machine::new(Auction(Instant::now() + Duration::from_millis(2))).spawn()?;
+    /// auction.send(()).wait()?;
+    /// assert_eq!(auction.ended().wait().to_string(), "shutdown: closed");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_timeout_at(&mut self, name: S::Timer, instant: Instant) {
+        self.changes.push((Kind::Named(name), Some(When::At(instant))));
     }
 
     /// Cancels the timeout of this name.

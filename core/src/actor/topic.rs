@@ -66,7 +66,7 @@ pub enum Backlog {
     Disconnect,
 }
 
-/// The outcome of a publication.
+/// The outcome of a publication, in a [`Topic`] or to a [group](Group::try_publish).
 ///
 /// # Examples
 /// ```
@@ -215,18 +215,14 @@ impl<M: Clone + Send + 'static> Topic<M> {
     /// ```
     pub fn try_publish(&self, message: &M) -> Published {
         let mut published = self.publish_now(message);
-        for process in self.waited_for.members() {
-            published.send(&process, message);
-        }
+        published.send_to_all(&self.waited_for.members(), message);
         published
     }
 
     /// Sends the message to those that are never waited for.
     fn publish_now(&self, message: &M) -> Published {
         let mut published = Published::default();
-        for process in self.missing.members() {
-            published.send(&process, message);
-        }
+        published.send_to_all(&self.missing.members(), message);
         for process in self.leaving.members() {
             if !published.send(&process, message) && self.leaving.leave(&process.pid()) {
                 published.disconnected.push(process.pid());
@@ -237,6 +233,17 @@ impl<M: Clone + Send + 'static> Topic<M> {
 }
 
 impl Published {
+    /// Sends the message to those of the processes that have room, and notes what has come of it.
+    pub(super) fn send_to_all<'a, M: Clone + Send + 'static>(
+        &mut self,
+        processes: impl IntoIterator<Item = &'a ProcessRef<M>>,
+        message: &M,
+    ) {
+        for process in processes {
+            self.send(process, message);
+        }
+    }
+
     /// Sends the message if there is room, and notes what has come of it. Returns false if there was none.
     fn send<M: Clone + Send + 'static>(&mut self, process: &ProcessRef<M>, message: &M) -> bool {
         match process.try_send(message.clone()) {

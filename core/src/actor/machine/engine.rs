@@ -3,17 +3,37 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{MachineContext, MachineEvent, Next, StateMachine, Transition};
 use crate::actor::{Actor, Context, Down, Exit, ExitReason, TimerRef};
 use crate::kernel::coop;
+use crate::time;
 
 /// An event of this machine.
 type EventOf<S> = MachineEvent<<S as StateMachine>::Message, <S as StateMachine>::Timer>;
 
 /// A change of a timeout: it is set, or else cancelled.
-pub(super) type Change<T> = (Kind<T>, Option<Duration>);
+pub(super) type Change<T> = (Kind<T>, Option<When>);
+
+/// The end of a timeout that is set.
+#[derive(Clone, Copy)]
+pub(super) enum When {
+    /// It comes after this time.
+    In(Duration),
+    /// It comes at this instant.
+    At(Instant),
+}
+
+impl When {
+    /// Returns true if it is an event at once, `now`.
+    fn is_over(self, now: Instant) -> bool {
+        match self {
+            When::In(duration) => duration.is_zero(),
+            When::At(instant) => instant <= now,
+        }
+    }
+}
 
 /// The kinds of timeouts. There is one of each at most.
 #[derive(Clone, PartialEq)]
@@ -72,7 +92,8 @@ pub struct Machine<S: StateMachine> {
     postponed: VecDeque<EventOf<S>>,
     /// The timeouts that run. Few, so they are searched.
     running: Vec<(Kind<S::Timer>, TimerRef)>,
-    /// The timeouts of zero: events to come once the queue is empty, the oldest first.
+    /// The timeouts that were over when they were set: events to come once the queue is empty, the oldest
+    /// first.
     zero: VecDeque<Kind<S::Timer>>,
     /// The changes of timeouts that the handlers of this transition have made. Empty between transitions.
     changes: Vec<Change<S::Timer>>,
@@ -164,12 +185,18 @@ impl<S: StateMachine> Machine<S> {
 
     /// Makes the changes of timeouts that the handlers want.
     fn set_timeouts(&mut self, cx: &mut Context<Machine<S>>) {
-        for (kind, duration) in mem::take(&mut self.changes) {
+        if self.changes.is_empty() {
+            return;
+        }
+        // One for all, so that they come in their order.
+        let now = time::now();
+        for (kind, when) in mem::take(&mut self.changes) {
             self.cancel(&kind, cx);
-            match duration {
+            match when {
                 None => {}
-                Some(Duration::ZERO) => self.zero.push_back(kind),
-                Some(duration) => self.running.push((kind, cx.start_timer(duration))),
+                Some(when) if when.is_over(now) => self.zero.push_back(kind),
+                Some(When::In(duration)) => self.running.push((kind, cx.start_timer(duration))),
+                Some(When::At(instant)) => self.running.push((kind, cx.start_timer_at(instant))),
             }
         }
     }

@@ -12,7 +12,7 @@ use super::holders::Holders;
 use super::news::{self, News};
 use super::registry::RegisterError;
 use crate::actor::process::pid::{AtExit, HookId};
-use crate::actor::{Pid, ProcessRef};
+use crate::actor::{Pid, ProcessRef, Published};
 use crate::base::panic::discard_panic;
 use crate::base::sync::lock_std;
 use crate::channel::Receiver;
@@ -226,6 +226,30 @@ impl<M: Send + 'static, V: Send + Sync + 'static> Directory<M, V> {
         M: Clone,
     {
         self.lookup(key).iter().filter(|entry| entry.process.try_send(message.clone()).is_ok()).count()
+    }
+
+    /// Sends `message` as [`broadcast`](Directory::broadcast) does, and says who has missed it because its
+    /// mailbox was full.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{Builder, Directory, Process};
+    ///
+    /// let directory = Directory::<u8>::new();
+    /// let deaf = Builder::new().capacity(1);
+    /// let deaf = deaf.spawn(async |_: Process<u8>| std::future::pending::<()>().await)?;
+    /// directory.register("key", &deaf, ())?;
+    /// assert_eq!(directory.try_publish("key", &1).delivered, 1);
+    /// assert_eq!(directory.try_publish("key", &2).missed, [deaf.pid()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_publish(&self, key: &str, message: &M) -> Published
+    where
+        M: Clone,
+    {
+        let mut published = Published::default();
+        published.send_to_all(self.lookup(key).iter().map(|entry| &entry.process), message);
+        published
     }
 
     /// Returns the keys that have entries, in alphabetical order. [`Directory`] has an example.

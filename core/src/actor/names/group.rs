@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use super::news::{self, News};
 use super::registry::WrongTypeError;
 use crate::actor::process::pid::{AtExit, HookId};
-use crate::actor::{Pid, ProcessRef};
+use crate::actor::{Pid, ProcessRef, Published};
 use crate::base::panic::discard_panic;
 use crate::base::sync::lock_std;
 use crate::channel::Receiver;
@@ -191,13 +191,37 @@ impl<M: Send + 'static> Group<M> {
     }
 
     /// Sends `message` to every member whose mailbox takes it at once. Returns the number of those. A member
-    /// whose mailbox is full misses it, and nobody learns which one that is; a [`Topic`](crate::actor::Topic)
-    /// waits for such subscribers, or tells the publisher of them. [`Group`] has an example.
+    /// whose mailbox is full misses it; [`try_publish`](Group::try_publish) says which ones have, and a
+    /// [`Topic`](crate::actor::Topic) waits for such subscribers. [`Group`] has an example.
     pub fn broadcast(&self, message: &M) -> usize
     where
         M: Clone,
     {
         self.members().iter().filter(|member| member.try_send(message.clone()).is_ok()).count()
+    }
+
+    /// Sends `message` to every member whose mailbox takes it at once, as [`broadcast`](Group::broadcast)
+    /// does, and says who has missed it because that was full.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::actor::{Builder, Group, Process};
+    ///
+    /// let room = Group::new();
+    /// let deaf = Builder::new().capacity(1);
+    /// let deaf = deaf.spawn(async |_: Process<u8>| std::future::pending::<()>().await)?;
+    /// room.join(&deaf);
+    /// assert_eq!(room.try_publish(&1).delivered, 1);
+    /// assert_eq!(room.try_publish(&2).missed, [deaf.pid()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_publish(&self, message: &M) -> Published
+    where
+        M: Clone,
+    {
+        let mut published = Published::default();
+        published.send_to_all(&self.members(), message);
+        published
     }
 
     /// Returns the members, and a channel of all changes from then on, in their order. Nothing is lost
