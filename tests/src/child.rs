@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::process::{self, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -157,6 +158,22 @@ pub fn set_mask(command: &mut twoply_core::process::Command) {
             Ok(())
         });
     }
+}
+
+/// Has `code` run when this process exits, on the stack that exits. Only the last such code runs.
+///
+/// # Panics
+/// When the system refuses.
+pub fn at_exit(code: fn()) {
+    static LAST: Mutex<Option<fn()>> = Mutex::new(None);
+    extern "C" fn run() {
+        let code = LAST.lock().map(|mut last| last.take());
+        // No panic may leave it.
+        let _ = code.ok().flatten().map(std::panic::catch_unwind);
+    }
+    *LAST.lock().expect("nothing panics under it") = Some(code);
+    // SAFETY: the function may be called at any time, takes nothing and does not unwind.
+    assert_eq!(unsafe { libc::atexit(run) }, 0, "the system takes no more of them");
 }
 
 /// Lets this process have `more` bytes of address space beyond what it has now, so that no more threads can

@@ -2,6 +2,7 @@
 
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use twoply_core::future::yield_now;
 use twoply_core::time::sleep;
 use twoply_core::{Wait, channel, offload};
-use twoply_tests::{Gate, Signal, Systems, eventually, laws};
+use twoply_tests::{Gate, Signal, Systems, at_exit, eventually, laws};
 
 laws! {
     and_mixed {
@@ -32,6 +33,7 @@ laws! {
         a_panic_in_code_run_elsewhere_goes_on_here,
         code_run_elsewhere_may_do_it_again,
         code_run_elsewhere_inherits_the_backend,
+        what_runs_at_an_exit_in_a_task_may_wait,
     }
     green {
         others_go_on_while_code_run_elsewhere_blocks_its_thread,
@@ -524,4 +526,23 @@ fn wakers_of_a_wait_compare_equal() {
         })
         .wait();
     }
+}
+
+/// `exit` ends the values of its thread, and the strand among them, below the frames of the task.
+fn what_runs_at_an_exit_in_a_task_may_wait(on: &Systems) {
+    let output = on.in_child(|| {
+        at_exit(|| {
+            // More than fits where the timers of the thread were, and on another thread.
+            for _ in 0..10 {
+                sleep(Duration::from_micros(100)).wait();
+                real_wait(Duration::from_micros(100));
+            }
+            println!("the end has waited");
+        });
+        let exit = || poll_fn(|_| -> Poll<()> { process::exit(7) }).wait();
+        let _ = on.here().spawn_fn(exit).wait();
+    });
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("the end has waited"), "{text}");
 }

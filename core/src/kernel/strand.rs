@@ -411,7 +411,21 @@ thread_local! {
     /// The strand that a backend has entered on this thread.
     static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
     /// The strand of this thread when nobody has entered one.
-    static DEFAULT: ThreadStrand = ThreadStrand::new();
+    static DEFAULT: Own = Own(ThreadStrand::new());
+}
+
+/// A strand that is a thread's own, and lives as long as the thread's other values do.
+struct Own(ThreadStrand);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // `std::process::exit` ends the values of its thread below frames that have entered this one. They
+        // never go on; but what the program runs at its exit, on the same stack, asks for the strand.
+        let own = &raw const self.0;
+        if CURRENT.get().is_some_and(|current| std::ptr::addr_eq(current.strand.as_ptr(), own)) {
+            CURRENT.set(None);
+        }
+    }
 }
 
 /// Runs `f` with `strand` as the current one.
@@ -486,11 +500,11 @@ pub fn on_thread<R>(backend: &Arc<dyn Backend>, f: impl FnOnce() -> R) -> R {
     impl Drop for Restore {
         fn drop(&mut self) {
             let before = self.0.take();
-            let _ = DEFAULT.try_with(|strand| strand.replace_backend(before));
+            let _ = DEFAULT.try_with(|own| own.0.replace_backend(before));
         }
     }
     with_entered(|_, _| {
-        let before = DEFAULT.try_with(|strand| strand.replace_backend(Some(Arc::clone(backend))));
+        let before = DEFAULT.try_with(|own| own.0.replace_backend(Some(Arc::clone(backend))));
         let _restore = Restore(before.ok().flatten());
         f()
     })
@@ -508,7 +522,7 @@ pub(crate) fn with_entered<R>(f: impl FnOnce(&dyn Strand, &StrandState) -> R) ->
 
 /// Gives back what the thread's own strand can spare, because the calling thread is going to be idle.
 pub(crate) fn trim_thread() {
-    let _ = DEFAULT.try_with(ThreadStrand::trim);
+    let _ = DEFAULT.try_with(|own| own.0.trim());
 }
 
 /// Runs `f`, which polls futures that the caller goes on without: waits inside `f` stop no task, unless they
@@ -572,7 +586,7 @@ pub(crate) fn current_arm(cx: &Context<'_>) -> Option<Arm> {
 #[inline(never)]
 fn with_default<R>(f: impl FnOnce(&ThreadStrand) -> R) -> R {
     let mut f = Some(f);
-    let done = DEFAULT.try_with(|strand| f.take().map(|f| f(strand)));
+    let done = DEFAULT.try_with(|own| f.take().map(|f| f(&own.0)));
     match (done, f) {
         (Ok(Some(result)), _) => result,
         // The thread is being torn down and its default strand is gone: one for the moment will do.
