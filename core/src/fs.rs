@@ -8,6 +8,10 @@
 //! | has its thread to itself: a native task, `main` | the plain system call |
 //! | shares its thread: a green task; polled beside other things, or by a foreign executor | what is in memory is read on the spot (`RWF_NOWAIT`); all else is done elsewhere |
 //!
+//! Things are beside each other in a combinator of this library: a time limit, a select, a join, a stream
+//! that merges. One of another library that polls all with its own waker is not seen to do so, and where the
+//! stack has a thread to itself, what it waits for besides is held up by the call.
+//!
 //! Elsewhere is, for reads of an open file on a green worker, and for writes to what has no positions, the
 //! system itself: an io_uring of the worker, where the system has one and grants it. All other operations,
 //! and all stacks without a worker, use a thread of the [pool](crate::threads::PoolLimits). [`Engine`] is the

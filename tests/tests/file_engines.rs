@@ -1,16 +1,19 @@
-//! The engines of operations on files that would hold a worker up.
+//! The engines of operations on files that would hold a worker up, or what is waited for beside them.
 
-use std::io::{self, Write};
+use std::io::{self, PipeReader, PipeWriter, Write};
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use twoply::{Backend, Runtime};
-use twoply_core::Wait;
 use twoply_core::channel::Source;
 use twoply_core::fs::{self, Engine, File, OpenOptions};
+use twoply_core::future::{OneOf, yield_now};
 use twoply_core::time::timeout;
-use twoply_tests::{Dir, Signal, System, Systems, eventually, facade, laws};
+use twoply_core::{Wait, future};
+use twoply_tests::{Dir, Signal, System, Systems, both_ways, eventually, facade, laws};
 
 laws! {
     green {
@@ -20,6 +23,7 @@ laws! {
         a_ring_makes_what_needs_no_thread,
         what_a_runtime_that_ends_has_begun_is_not_lost,
     }
+    everywhere { what_is_beside_a_file_is_not_held_up }
     one_worker { a_local_runtime_has_files_without_threads }
 }
 
@@ -158,4 +162,28 @@ fn a_local_runtime_has_files_without_threads(on: &Systems) {
     };
     runtime.block_on(runtime.spawn(work)).unwrap().unwrap();
     assert_eq!(runtime.metrics().threads, 0);
+}
+
+/// A pipe that has no end yet, by a path: whoever reads it waits.
+fn endless() -> (PathBuf, PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    (format!("/proc/self/fd/{}", reader.as_raw_fd()).into(), reader, writer)
+}
+
+fn what_is_beside_a_file_is_not_held_up(on: &Systems) {
+    both_ways(on, || async {
+        let (path, _reader, writer) = endless();
+        let limit = Duration::from_millis(1);
+        assert!(timeout(limit, fs::read(&path)).await.is_err(), "a time limit");
+        let arms = future::select((fs::read(&path), yield_now())).biased().await;
+        assert!(matches!(arms, OneOf::Second(())), "a select");
+        let first = future::race((async { fs::read(&path).await.is_ok() }, async { true })).await;
+        assert!(first, "a race");
+        let mut reads = future::SelectAll::new();
+        reads.insert(fs::read(&path));
+        assert!(timeout(limit, reads.next_ready()).await.is_err(), "a set");
+        // What ends the read comes after it.
+        let (read, ()) = future::join((fs::read(&path), async { drop(writer) })).await;
+        assert_eq!(read.unwrap(), [], "a join");
+    });
 }

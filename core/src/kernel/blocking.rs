@@ -117,11 +117,14 @@ impl<T> Drop for Blocking<T> {
 }
 
 /// Returns whether a poll with this waker may block in a system call: if the stack has its thread to itself,
-/// and polls for itself alone. What is polled with another waker (of a combinator that waits for several
-/// things, or of a foreign executor) would hold up the others.
+/// and polls for itself alone. What is polled beside other things (a time limit, the arms of a select, the
+/// parts of a join), or with the waker of somebody else who does that, would hold these up.
 #[inline]
 pub(crate) fn may_block(cx: &Context<'_>) -> bool {
-    with_current(|strand| strand.may_block() && strand.state().wakes_stack(cx.waker()))
+    with_current(|strand| {
+        let state = strand.state();
+        strand.may_block() && state.alternatives() == 0 && state.wakes_stack(cx.waker())
+    })
 }
 
 /// Makes a call that may block, where it [may](may_block), and else on a thread of the stack's pool. It is
