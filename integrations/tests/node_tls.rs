@@ -10,7 +10,7 @@ use twoply::Wait;
 use twoply::actor::Process;
 use twoply::channel::Receiver;
 use twoply::node::{Builder, ConnectError, Event, Node, Tls, TlsError};
-use twoply_tests::{Dir, ErlangNode, Systems, eventually, laws, start_node};
+use twoply_tests::{Dir, ErlangNode, Heap, Systems, eventually, laws, start_node};
 
 use certificates::{Authority, Pem};
 
@@ -27,6 +27,7 @@ use self::hostile::{
     strangers_are_refused_and_leave_nothing, what_a_peer_invents_is_forgotten,
     what_breaks_the_protocol_ends_the_connection_and_nothing_else,
 };
+use self::memory::{a_hostile_peer_takes_little_memory, who_does_not_keep_up_takes_little_memory};
 use self::questions::{a_gen_server_is_asked_by_its_reference, processes_go_out_and_come_back};
 use self::relations::{
     a_question_is_answered_as_by_gen_server, erlang_asks_as_it_asks_a_gen_server, links_end_both_sides,
@@ -34,6 +35,8 @@ use self::relations::{
 };
 use self::scopes::erlang_and_this_node_know_each_others_members;
 
+#[path = "../../tests/tests/node_memory/bombs.rs"]
+mod bombs;
 #[path = "support/certificates.rs"]
 mod certificates;
 #[allow(dead_code, reason = "not all of them are repeated here")]
@@ -41,6 +44,8 @@ mod certificates;
 mod functions;
 #[path = "../../tests/tests/node_faults/hostile.rs"]
 mod hostile;
+#[path = "../../tests/tests/node_faults/memory.rs"]
+mod memory;
 #[allow(dead_code, reason = "not all of them are repeated here")]
 #[path = "../../tests/tests/node_ask/questions.rs"]
 mod questions;
@@ -56,6 +61,9 @@ mod scopes;
 #[path = "../../tests/tests/node_faults/scripted.rs"]
 mod scripted;
 
+#[global_allocator]
+static HEAP: Heap = Heap::new();
+
 // What holds without TLS holds inside of it. Those that have a connection end are on two systems.
 laws! {
     two_workers {
@@ -70,6 +78,8 @@ laws! {
         a_process_that_does_not_keep_up_stops_its_own_peer_alone,
         a_peer_that_sends_no_whole_frame_is_given_up,
         a_stream_of_small_messages_may_pause_at_any_time,
+        a_hostile_peer_takes_little_memory,
+        who_does_not_keep_up_takes_little_memory,
     }
     native {
         messages_go_both_ways,

@@ -9,7 +9,7 @@ use twoply_core::channel::TrySendError;
 use twoply_core::promise::Resolver;
 use twoply_node::Node;
 use twoply_node::wire::{Atom, FromTerm, Pid, ToTerm};
-use twoply_tests::{Systems, eventually, laws, side_by_side};
+use twoply_tests::{Heap, Systems, eventually, laws, side_by_side};
 
 use self::hostile::{
     a_link_that_crosses_an_unlink_is_none, a_node_that_comes_again_ends_its_old_connection,
@@ -19,14 +19,22 @@ use self::hostile::{
     strangers_are_refused_and_leave_nothing, what_a_peer_invents_is_forgotten,
     what_breaks_the_protocol_ends_the_connection_and_nothing_else,
 };
+use self::memory::{a_hostile_peer_takes_little_memory, who_does_not_keep_up_takes_little_memory};
 use self::scripted::{SOON, Scripted};
 
+#[path = "node_memory/bombs.rs"]
+mod bombs;
 #[path = "node_faults/hostile.rs"]
 mod hostile;
+#[path = "node_faults/memory.rs"]
+mod memory;
 #[path = "node_faults/reach.rs"]
 mod reach;
 #[path = "node_faults/scripted.rs"]
 mod scripted;
+
+#[global_allocator]
+static HEAP: Heap = Heap::new();
 
 laws! {
     everywhere {
@@ -40,6 +48,8 @@ laws! {
         a_process_that_does_not_keep_up_stops_its_own_peer_alone,
         a_peer_that_sends_no_whole_frame_is_given_up,
         a_stream_of_small_messages_may_pause_at_any_time,
+        a_hostile_peer_takes_little_memory,
+        who_does_not_keep_up_takes_little_memory,
     }
     two_workers {
         strangers_are_refused_and_leave_nothing,

@@ -20,7 +20,7 @@ fn node(on: &Systems) -> Node {
 }
 
 /// Connects a peer with this name.
-fn peer_of(node: &Node, name: &str) -> Scripted {
+pub(crate) fn peer_of(node: &Node, name: &str) -> Scripted {
     let [peer] = peers_of(node, [name]);
     peer
 }

@@ -1,0 +1,110 @@
+//! Laws of the memory of a node whose peer, or whose processes, do what costs the most of it. They are the
+//! same inside TLS. Each runs in a program of its own, since all of it counts.
+
+use std::io::Write;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use twoply_core::actor::{ExitReason, Process};
+use twoply_node::Node;
+use twoply_node::wire::{Atom, Control, Limits, Target, Term, write_frame};
+use twoply_tests::{Systems, eventually};
+
+use super::HEAP;
+use super::bombs::bombs;
+use super::hostile::peer_of;
+use super::reach::ours;
+use super::scripted::{Parcel, Scripted, parcel};
+
+/// The bytes that a connection takes in any case, with all that the test itself has for it.
+const SLACK: usize = 2 << 20;
+
+fn send_to(peer: &Scripted, name: &str) -> Control {
+    Control::Send { from: Some(peer.pid(1)), to: Target::Name(Atom::new(name).unwrap()), urgent: false }
+}
+
+/// Returns the frame of a message with these bytes in the place of a term.
+fn frame_of(peer: &Scripted, control: &Control, bytes: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    write_frame(peer.peer.agreed, control, &mut frame, |out| out.value(&7u8)).unwrap();
+    frame.truncate(frame.len() - 2);
+    frame.extend(bytes);
+    let len = (frame.len() as u32 - 4).to_be_bytes();
+    frame[..4].copy_from_slice(&len);
+    frame
+}
+
+pub(crate) fn a_hostile_peer_takes_little_memory(on: &Systems) {
+    on.alone(|| {
+        let node = ours(on, Node::builder("ours@localhost"));
+        let sink = twoply_tests::builder(on).spawn(
+            async |mut me: Process<Term>| {
+                while me.receive().await.message().is_some() {}
+            },
+        );
+        let sink = sink.unwrap();
+        node.register("sink", &sink).unwrap();
+        // Terms stand without their version behind a header.
+        let terms = bombs().into_iter().filter(|(_, bytes)| bytes[0] == 131);
+        for (what, bytes) in terms {
+            let mut peer = peer_of(&node, "peer@localhost");
+            let frame = frame_of(&peer, &send_to(&peer, "sink"), &bytes[1..]);
+            let ((), most) = HEAP.most_during(|| {
+                // One that breaks the protocol is closed before all of it is written.
+                let _ = peer.stream.write_all(&frame);
+                let _ = peer.stream.shutdown(Shutdown::Write);
+                peer.rest();
+                eventually("it is gone", || node.nodes().is_empty());
+            });
+            assert!(most <= 32 * bytes.len() + SLACK, "{what}: {most} bytes for {}", bytes.len());
+        }
+        sink.exit(ExitReason::Kill);
+    });
+}
+
+/// The bytes that nobody is to be able to have a node keep, or to write to it, here.
+const MUCH: usize = 64 << 20;
+
+pub(crate) fn who_does_not_keep_up_takes_little_memory(on: &Systems) {
+    on.alone(|| {
+        let limits = Limits { waiting: 1 << 20, ..Limits::default() };
+        let node = ours(on, Node::builder("ours@localhost").limits(limits));
+        let stuck = twoply_tests::builder(on).capacity(1).spawn(async |_me: Process<Parcel>| {
+            std::future::pending::<()>().await;
+        });
+        let stuck = stuck.unwrap();
+        node.register("stuck", &stuck).unwrap();
+        let mut peer = peer_of(&node, "peer@localhost");
+        eventually("it is up", || node.nodes().len() == 1);
+        // A process that receives nothing, of a peer that sends.
+        peer.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        let control = send_to(&peer, "stuck");
+        let mut frame = Vec::new();
+        write_frame(peer.peer.agreed, &control, &mut frame, |out| out.value(&parcel(1, 10_000))).unwrap();
+        let (refused, most) =
+            HEAP.most_during(|| (0..MUCH / frame.len()).find_map(|_| peer.stream.write_all(&frame).err()));
+        assert!(refused.is_some(), "the node has read all of it");
+        assert!(most <= (1 << 20) + SLACK, "{most} bytes wait for a process");
+        // A peer that reads nothing, of a process that sends.
+        let there = node.connected("peer@localhost").unwrap().process::<Parcel>("anybody");
+        let sent = Arc::new(AtomicU32::new(0));
+        let ((), most) = HEAP.most_during(|| {
+            let count = Arc::clone(&sent);
+            drop(on.here().spawn(async move {
+                while there.send(parcel(1, 10_000)).await.is_ok() {
+                    count.fetch_add(1, Relaxed);
+                }
+            }));
+            let mut last = u32::MAX;
+            while last != sent.load(Relaxed) {
+                last = sent.load(Relaxed);
+                std::thread::sleep(Duration::from_millis(500));
+            }
+        });
+        assert!((sent.load(Relaxed) as usize) < MUCH / 10_000, "the node takes all of it");
+        assert!(most <= (2 << 20) + SLACK, "{most} bytes wait for a peer");
+        stuck.exit(ExitReason::Kill);
+    });
+}
