@@ -23,6 +23,7 @@
 mod connection;
 mod functions;
 mod local;
+mod log;
 mod meet;
 mod node;
 #[cfg(feature = "observer")]

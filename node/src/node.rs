@@ -25,9 +25,10 @@ use self::peers::Peers;
 use crate::connection::{Connection, serial};
 use crate::functions::FunctionTable;
 use crate::local::{Locals, RegisterError, Typed};
+use crate::log::Log;
 use crate::system::{Hooks, is_system};
 use crate::tls::Tls;
-use crate::wire::{self, Atom, FromTerm, Limits, Own, Reference};
+use crate::wire::{self, Atom, DecodeError, FromTerm, Limits, Own, Reference};
 
 pub use self::builder::{Builder, StartError};
 pub use self::calls::{Answer, CallError};
@@ -69,6 +70,9 @@ pub(crate) struct Shared {
     last: AtomicU64,
     unknown: AtomicU64,
     undecodable: AtomicU64,
+    refused: AtomicU64,
+    /// The lines about messages that are not understood, and about peers that are refused.
+    logs: [Log; 2],
 }
 
 impl Shared {
@@ -141,6 +145,20 @@ impl Shared {
     /// Counts a message that its receiver does not understand.
     pub(crate) fn undecodable(&self) {
         self.undecodable.fetch_add(1, Relaxed);
+    }
+
+    /// Says of which process that was, and where in the message the error is.
+    pub(crate) fn log_undecodable(&self, pid: Option<&Pid>, error: &DecodeError) {
+        let whom = pid.map_or_else(|| "a process".to_owned(), Pid::to_string);
+        self.logs[0].say(&format_args!("{}: {whom} does not understand a message: {error}", self.own.name));
+    }
+
+    /// Counts, tells and says that a peer is refused, which has called itself `name`.
+    pub(crate) fn refuse(&self, name: Option<String>, why: String) {
+        let who = name.as_deref().unwrap_or("somebody");
+        self.logs[1].say(&format_args!("{} refuses {who:?}: {why}", self.own.name));
+        self.refused.fetch_add(1, Relaxed);
+        self.peers.tell(Event::Refused { name, why });
     }
 }
 
@@ -292,6 +310,12 @@ impl Node {
     pub fn dropped(&self) -> (u64, u64) {
         let shared = self.shared();
         (shared.unknown.load(Relaxed), shared.undecodable.load(Relaxed))
+    }
+
+    /// Returns how often others have tried to connect and were refused. The standard error stream tells of
+    /// that, once a second at most, and so do [events](Node::events), of each.
+    pub fn refused(&self) -> u64 {
+        self.shared().refused.load(Relaxed)
     }
 
     /// Returns how many processes of this node others may name.

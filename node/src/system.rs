@@ -52,8 +52,9 @@ impl Node {
     }
 
     /// Sets what is told of messages that their receivers do not understand: the process, the message, and
-    /// the error, which says where in it. They are counted in any case ([`dropped`](Node::dropped)). A reader
-    /// of a connection runs it, so it must not wait.
+    /// the error, which says where in it. They are counted in any case ([`dropped`](Node::dropped)). Without
+    /// one the standard error stream tells of them, once a second at most. A reader of a connection runs it,
+    /// so it must not wait.
     pub fn on_undecodable(&self, hook: impl Fn(&Pid, TermRef<'_>, &DecodeError) + Send + Sync + 'static) {
         self.shared().hooks().undecodable = Some(Arc::new(hook));
     }
@@ -159,7 +160,8 @@ impl Connection {
             self.reply(&from, &Err::<(), _>(text));
         }
         let hook = self.shared.hooks().undecodable.clone();
-        if let (Some(pid), Some(hook), Ok(message)) = (pid, hook, payload.clone().term()) {
+        let Some(hook) = hook else { return self.shared.log_undecodable(pid, error) };
+        if let (Some(pid), Ok(message)) = (pid, payload.clone().term()) {
             hook(pid, message, error);
         }
     }

@@ -17,6 +17,7 @@ use twoply_node::wire::{
 use twoply_node::{Builder, ConnectError, Event as NodeEvent, Node, StartError};
 use twoply_tests::{ErlangNode, Resources, Systems, eventually, laws, side_by_side};
 
+use self::said::what_others_do_wrong_is_said_once_a_second;
 use self::scripted::{COOKIE, SOON, Scripted};
 use self::turns::{
     an_end_is_told_before_the_next_connection_is_made, end, pair,
@@ -26,6 +27,8 @@ use self::turns::{
 use self::twice::a_node_that_connects_twice_at_first_use_is_there_once;
 
 // Not each suite needs all of it.
+#[path = "node_meeting/said.rs"]
+mod said;
 #[allow(dead_code)]
 #[path = "node_faults/scripted.rs"]
 mod scripted;
@@ -54,6 +57,7 @@ laws! {
         nodes_that_connect_at_once_many_times_agree,
         erlang_and_we_connect_at_once_many_times,
         wrong_cookies_leave_nothing,
+        what_others_do_wrong_is_said_once_a_second,
     }
     native {
         too_many_and_silent_callers_are_turned_away,

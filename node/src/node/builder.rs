@@ -331,6 +331,8 @@ impl Builder {
             last: AtomicU64::new(0),
             unknown: AtomicU64::new(0),
             undecodable: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            logs: Default::default(),
         };
         let met = match &self.named_by {
             Some(namer) => Some((namer, shared.be_named(namer).await.map_err(StartError::Naming)?)),

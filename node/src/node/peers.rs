@@ -483,7 +483,7 @@ pub(super) async fn listen(shared: Arc<Shared>, listener: TcpListener) {
         if shared.peers.pending.fetch_add(1, Relaxed) >= MAX_PENDING {
             shared.peers.pending.fetch_sub(1, Relaxed);
             let why = "too many are connecting".to_owned();
-            shared.peers.tell(Event::Refused { name: None, why });
+            shared.refuse(None, why);
             continue;
         }
         drop(shared.spawner.spawn(welcome(Pending(Arc::clone(&shared)), stream)));
@@ -510,7 +510,7 @@ async fn welcome(pending: Pending, stream: TcpStream) {
     };
     match met {
         Ok((met, peering)) => drop(shared.start(peering, met)),
-        Err(error) => shared.peers.tell(Event::Refused { name, why: error.to_string() }),
+        Err(error) => shared.refuse(name, error.to_string()),
     }
 }
 
