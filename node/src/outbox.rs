@@ -16,7 +16,7 @@ use twoply_core::task;
 
 use self::lanes::Lanes;
 use crate::connection::serial;
-use crate::wire::{Frame, Target};
+use crate::wire::{Frame, Target, Told};
 
 /// The bytes from which on messages have to wait.
 const FULL: usize = 1 << 20;
@@ -39,6 +39,8 @@ pub(crate) struct Outbox {
 #[derive(Default)]
 struct State {
     bytes: Vec<u8>,
+    /// The atoms that the peer knows when all of `bytes` is read.
+    told: Told,
     /// The messages that go out by turns, behind `bytes`.
     lanes: Lanes,
     /// The bytes that the writer has taken and not written yet.
@@ -220,11 +222,11 @@ impl Outbox {
         state.longest = state.longest.max(frame.len());
         let big = self.fragments && lanes::is_big(frame.len());
         if !big && state.lanes.is_empty() {
-            return state.bytes.extend_from_slice(frame.whole());
+            return frame.write_whole(&mut state.told, &mut state.bytes);
         }
         let sender = sender();
         match state.lanes.behind(sender, to) {
-            None if !big => state.bytes.extend_from_slice(frame.whole()),
+            None if !big => frame.write_whole(&mut state.told, &mut state.bytes),
             lane => state.lanes.append(lane, sender, to, frame, big),
         }
     }
@@ -268,7 +270,8 @@ impl Outbox {
         bytes.clear();
         let mut state = self.state();
         std::mem::swap(&mut state.bytes, bytes);
-        let left = state.lanes.take(bytes, BATCH);
+        let State { lanes, told, .. } = &mut *state;
+        let left = lanes.take(told, bytes, BATCH);
         state.writing = bytes.len();
         let taken = match (state.closed, state.lanes.is_empty()) {
             (true, true) => Taken::Last,

@@ -11,6 +11,7 @@
 //! | `convert`, `plain` | which types of Rust are which terms; those that serde knows           |
 //! | `term`, `atom` | terms as values                                                           |
 //! | `packet`, `frame` | a stream in packets; frames with their atom cache and fragments        |
+//! | `outbound` | frames that go out, without copies of large binaries, with atoms by numbers  |
 //! | `control`, `flags` | what processes do to each other; what nodes can do                    |
 //! | `kept` | the memory of big messages, which is used again                                  |
 //! | `handshake`, `epmd` | how nodes meet                                                       |
@@ -52,7 +53,7 @@ pub use self::handshake::{
     Acceptor, Asked, Connector, HandshakeError, NameError, Own, Peer, Progress, Status, split_name,
 };
 pub(crate) use self::kept::Kept;
-pub(crate) use self::outbound::{Frame, Parts};
+pub(crate) use self::outbound::{Frame, Parts, Told};
 pub use self::packet::Packets;
 #[cfg(feature = "serde")]
 pub use self::plain::Plain;

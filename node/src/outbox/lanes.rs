@@ -14,7 +14,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Receiver;
-use crate::wire::{Frame, Parts};
+use crate::wire::{Frame, Parts, Told};
 
 /// The bytes of a frame of a message from which on it is cut, and of each part, as in OTP.
 const FRAGMENT: usize = 64 << 10;
@@ -53,7 +53,7 @@ struct Queued {
 }
 
 enum Next {
-    Whole(Vec<u8>),
+    Whole(Frame),
     /// The rest of a frame that goes out in fragments, with the number of its message.
     Parts(u64, Parts),
 }
@@ -92,19 +92,19 @@ impl Lane {
 
     /// Writes a fragment, and the small frames that stand in front of the next big one. Returns how many
     /// bytes have gone out of the lane, and true if somebody has nothing in it any more.
-    fn write_next(&mut self, out: &mut Vec<u8>) -> (usize, bool) {
+    fn write_next(&mut self, told: &mut Told, out: &mut Vec<u8>) -> (usize, bool) {
         let (mut gone, mut somebody) = (0, false);
         let mut wrote_fragment = false;
         while let Some(queued) = self.frames.front_mut() {
             let (len, whole) = match &mut queued.next {
-                Next::Whole(bytes) => {
-                    out.extend_from_slice(bytes);
-                    (bytes.len(), true)
+                Next::Whole(frame) => {
+                    frame.write_whole(told, out);
+                    (frame.len(), true)
                 }
                 Next::Parts(..) if wrote_fragment => break,
                 Next::Parts(sequence, parts) => {
                     wrote_fragment = true;
-                    (parts.write_fragment(FRAGMENT, *sequence, out), parts.left() == 0)
+                    (parts.write_fragment(FRAGMENT, *sequence, told, out), parts.left() == 0)
                 }
             };
             gone += len;
@@ -160,7 +160,7 @@ impl Lanes {
         Some(first)
     }
 
-    /// Appends a frame to a lane, or to a new one. One that is big is taken, and left empty.
+    /// Appends a frame to a lane, or to a new one. It is taken, and left empty.
     pub(super) fn append(
         &mut self,
         lane: Option<usize>,
@@ -176,7 +176,7 @@ impl Lanes {
             Next::Parts(self.last, parts)
         } else {
             self.len += frame.len();
-            Next::Whole(frame.whole().to_vec())
+            Next::Whole(frame.take_whole())
         };
         let lane = lane.unwrap_or_else(|| {
             self.lanes.push(Lane::default());
@@ -187,13 +187,13 @@ impl Lanes {
 
     /// Writes a fragment of each lane by turns, until `out` has `enough` bytes; each gets one in any case.
     /// Returns true if somebody has nothing in a lane any more.
-    pub(super) fn take(&mut self, out: &mut Vec<u8>, enough: usize) -> bool {
+    pub(super) fn take(&mut self, told: &mut Told, out: &mut Vec<u8>, enough: usize) -> bool {
         let (mut turns, mut somebody) = (self.lanes.len(), false);
         while !self.lanes.is_empty() && (turns > 0 || out.len() < enough) {
             turns = turns.saturating_sub(1);
             self.turn %= self.lanes.len();
             let lane = &mut self.lanes[self.turn];
-            let (gone, left) = lane.write_next(out);
+            let (gone, left) = lane.write_next(told, out);
             self.len -= gone;
             somebody |= left;
             if lane.frames.is_empty() {
@@ -213,13 +213,26 @@ mod tests {
 
     const FLAGS: Flags = Flags::OFFERED;
 
-    /// Returns a message: a number, and as many bytes.
+    /// The bytes that have been written, and the atoms that they have told.
+    #[derive(Default)]
+    struct Out {
+        told: Told,
+        bytes: Vec<u8>,
+    }
+
+    /// Returns atoms that go with a number, some of which share an entry with those of others.
+    fn atoms(number: u64) -> Vec<Atom> {
+        let names = (0..number % 7).map(|index| format!("atom{}", (31 * number + 17 * index) % 5_000));
+        names.map(|name| Atom::new(name).unwrap()).collect()
+    }
+
+    /// Returns a message: a number, as many bytes, and atoms.
     fn message(number: u64, len: usize) -> Frame {
         let pid = Pid { node: Atom::new("n@h").unwrap(), id: 1, serial: 0, creation: 1 };
         let control = Control::Send { from: None, to: Target::Pid(pid), urgent: false };
         let mut frame = Frame::default();
         let binary = Term::Binary(vec![number as u8; len].into());
-        frame.write(FLAGS, &control, |out| out.value(&(number, binary))).unwrap();
+        frame.write(FLAGS, &control, |out| out.value(&(number, binary, atoms(number)))).unwrap();
         frame
     }
 
@@ -230,7 +243,9 @@ mod tests {
         let mut numbers = Vec::new();
         while let Some(frame) = packets.next(&mut bytes).unwrap() {
             if let Some(message) = inbound.frame(frame).unwrap() {
-                let (number, binary) = <(u64, Term)>::from_term(&mut message.payload()).unwrap();
+                let mut payload = message.payload();
+                let (number, binary, names) = <(u64, Term, Vec<Atom>)>::from_term(&mut payload).unwrap();
+                assert_eq!(names, atoms(number));
                 let Term::Binary(binary) = binary else { panic!("it is a binary") };
                 assert!(binary.iter().all(|byte| *byte == number as u8));
                 numbers.push(number);
@@ -240,26 +255,30 @@ mod tests {
         numbers
     }
 
-    fn append(lanes: &mut Lanes, sender: Option<u64>, to: Receiver, mut frame: Frame, out: &mut Vec<u8>) {
+    fn append(lanes: &mut Lanes, sender: Option<u64>, to: Receiver, mut frame: Frame, out: &mut Out) {
         let big = is_big(frame.len());
         match lanes.behind(sender, to) {
-            None if !big => out.extend_from_slice(frame.whole()),
+            None if !big => frame.write_whole(&mut out.told, &mut out.bytes),
             lane => lanes.append(lane, sender, to, &mut frame, big),
         }
     }
 
-    fn drain(lanes: &mut Lanes, out: &mut Vec<u8>) {
+    fn take(lanes: &mut Lanes, out: &mut Out) -> bool {
+        lanes.take(&mut out.told, &mut out.bytes, 0)
+    }
+
+    fn drain(lanes: &mut Lanes, out: &mut Out) {
         while !lanes.is_empty() {
-            let before = out.len();
-            lanes.take(out, 0);
-            assert!(out.len() > before);
+            let before = out.bytes.len();
+            take(lanes, out);
+            assert!(out.bytes.len() > before);
         }
         assert_eq!(lanes.len(), 0);
     }
 
     #[test]
     fn a_message_stays_behind_a_big_one_of_its_sender_only() {
-        let (mut lanes, mut out) = (Lanes::default(), Vec::new());
+        let (mut lanes, mut out) = (Lanes::default(), Out::default());
         let to = Receiver::Pid(1);
         append(&mut lanes, Some(7), to, message(1, 300_000), &mut out);
         append(&mut lanes, Some(7), Receiver::Pid(2), message(2, 10), &mut out);
@@ -267,12 +286,12 @@ mod tests {
         append(&mut lanes, Some(8), to, message(4, 100_000), &mut out);
         append(&mut lanes, Some(8), to, message(5, 10), &mut out);
         drain(&mut lanes, &mut out);
-        assert_eq!(read(&out), [3, 4, 5, 1, 2]);
+        assert_eq!(read(&out.bytes), [3, 4, 5, 1, 2]);
     }
 
     #[test]
     fn a_signal_stays_behind_what_goes_to_the_same_process() {
-        let (mut lanes, mut out) = (Lanes::default(), Vec::new());
+        let (mut lanes, mut out) = (Lanes::default(), Out::default());
         append(&mut lanes, Some(7), Receiver::Pid(1), message(1, 300_000), &mut out);
         append(&mut lanes, Some(8), Receiver::Named, message(2, 200_000), &mut out);
         append(&mut lanes, None, Receiver::Nobody, message(3, 10), &mut out);
@@ -282,29 +301,29 @@ mod tests {
         append(&mut lanes, Some(9), Receiver::Pid(1), message(6, 10), &mut out);
         assert_eq!(lanes.lanes.len(), 1);
         drain(&mut lanes, &mut out);
-        assert_eq!(read(&out), [3, 4, 1, 2, 5, 6]);
+        assert_eq!(read(&out.bytes), [3, 4, 1, 2, 5, 6]);
     }
 
     #[test]
     fn a_lane_forgets_who_has_left_it() {
-        let (mut lanes, mut out) = (Lanes::default(), Vec::new());
+        let (mut lanes, mut out) = (Lanes::default(), Out::default());
         let (one, two) = (Receiver::Pid(1), Receiver::Pid(2));
         append(&mut lanes, Some(7), one, message(1, 100_000), &mut out);
         append(&mut lanes, None, one, message(2, 10), &mut out);
         append(&mut lanes, Some(7), two, message(3, 100_000), &mut out);
         append(&mut lanes, Some(7), two, message(4, 10), &mut out);
         assert!(lanes.hold_back(8, one));
-        assert!(!lanes.take(&mut out, 0) && lanes.take(&mut out, 0));
+        assert!(!take(&mut lanes, &mut out) && take(&mut lanes, &mut out));
         // The third message is still there, and the signal is not.
         assert!(!lanes.hold_back(8, one) && !lanes.hold_back(8, two) && lanes.hold_back(7, one));
         assert!(lanes.behind(None, one).is_none() && lanes.behind(None, two).is_some());
         drain(&mut lanes, &mut out);
-        assert_eq!(read(&out), [1, 2, 3, 4]);
+        assert_eq!(read(&out.bytes), [1, 2, 3, 4]);
     }
 
     #[test]
     fn lanes_that_become_one_do_not_lose_a_turn() {
-        let (mut lanes, mut out) = (Lanes::default(), Vec::new());
+        let (mut lanes, mut out) = (Lanes::default(), Out::default());
         for (number, to) in [(1, 1), (2, 1), (3, 2)] {
             append(&mut lanes, Some(number), Receiver::Pid(to), message(number, 100_000), &mut out);
         }
@@ -313,14 +332,14 @@ mod tests {
         append(&mut lanes, None, Receiver::Pid(1), message(4, 10), &mut out);
         assert_eq!(lanes.lanes.len(), 2);
         drain(&mut lanes, &mut out);
-        assert_eq!(read(&out), [3, 1, 2, 4]);
+        assert_eq!(read(&out.bytes), [3, 1, 2, 4]);
     }
 
     #[test]
     fn whatever_is_sent_arrives_in_the_order_of_each_sender() {
         for seed in 0..50 {
             let mut random = fastrand::Rng::with_seed(seed);
-            let (mut lanes, mut out) = (Lanes::default(), Vec::new());
+            let (mut lanes, mut out) = (Lanes::default(), Out::default());
             for number in 0..100u64 {
                 let sender = random.u64(1..5);
                 let len =
@@ -328,11 +347,11 @@ mod tests {
                 let to = Receiver::Pid(random.u64(..3));
                 append(&mut lanes, Some(sender), to, message(number << 8 | sender, len), &mut out);
                 if random.u8(..8) == 0 {
-                    lanes.take(&mut out, 0);
+                    take(&mut lanes, &mut out);
                 }
             }
             drain(&mut lanes, &mut out);
-            let numbers = read(&out);
+            let numbers = read(&out.bytes);
             assert_eq!(numbers.len(), 100);
             for sender in 1..5 {
                 let own: Vec<_> = numbers.iter().filter(|number| *number & 0xff == sender).collect();

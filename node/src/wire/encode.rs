@@ -7,14 +7,14 @@ use super::atom::{Atom, is_atom};
 use super::convert::ToTerm;
 use super::decode::MAX_DEPTH;
 use super::error::EncodeError;
-use super::outbound::{Frame, Shared};
+use super::outbound::{Atoms, Frame, Shared};
 use super::scratch;
 use super::short::Short;
 use super::tag;
 use super::term::{BigInt, Binary, BitString, Pid, Port, Reference};
 use crate::outgoing::Outgoing;
 
-use self::slot::{SLOT, Slot};
+use self::slot::{Name, SLOT, Slot};
 
 /// Writes terms behind one another into bytes. Each method writes a whole term, or the beginning of one whose
 /// elements are written next.
@@ -40,19 +40,29 @@ pub struct Encoder<'o> {
     outgoing: Option<&'o Outgoing<'o>>,
     /// The place for binaries that are not copied, of one that goes there in fragments.
     shared: Option<&'o mut Shared>,
+    /// The atoms that the frame says by numbers, of one that goes to a peer that has a cache of atoms.
+    atoms: Option<&'o mut Atoms>,
 }
 
 impl<'o> Encoder<'o> {
     /// Writes behind what is in `out`, without a version.
     #[inline]
     pub fn new(out: &'o mut Vec<u8>) -> Encoder<'o> {
-        Encoder::sharing(out, None)
+        Encoder { out, depth: 0, outgoing: None, shared: None, atoms: None }
     }
 
     /// As [`Encoder::new`]; large binaries go to `shared`.
-    #[inline]
-    pub(super) fn sharing(out: &'o mut Vec<u8>, shared: Option<&'o mut Shared>) -> Encoder<'o> {
-        Encoder { out, depth: 0, outgoing: None, shared }
+    pub(super) fn sharing(out: &'o mut Vec<u8>, shared: &'o mut Shared) -> Encoder<'o> {
+        Encoder { shared: Some(shared), ..Encoder::new(out) }
+    }
+
+    /// As [`Encoder::new`], for what a frame says; what it refers to goes to `refers`.
+    pub(super) fn of_frame(
+        out: &'o mut Vec<u8>,
+        refers: Option<(&'o mut Shared, &'o mut Atoms)>,
+    ) -> Encoder<'o> {
+        let (shared, atoms) = refers.unzip();
+        Encoder { shared, atoms, ..Encoder::new(out) }
     }
 
     /// Writes a value that goes to another node.
@@ -61,8 +71,9 @@ impl<'o> Encoder<'o> {
         outgoing: &Outgoing<'_>,
         value: &T,
     ) -> Result<(), EncodeError> {
-        let (depth, shared) = (self.depth, self.shared.as_deref_mut());
-        value.to_term(&mut Encoder { out: self.out, depth, outgoing: Some(outgoing), shared })
+        let Encoder { out, depth, shared, atoms, .. } = self;
+        let (shared, atoms) = (shared.as_deref_mut(), atoms.as_deref_mut());
+        value.to_term(&mut Encoder { out, depth: *depth, outgoing: Some(outgoing), shared, atoms })
     }
 
     /// Returns the message that is written, if it goes to another node.
@@ -178,6 +189,9 @@ impl<'o> Encoder<'o> {
     /// Writes an atom, of any text.
     #[inline(always)]
     pub fn atom(&mut self, atom: &Atom) {
+        if self.atoms.is_some() && self.refer(atom.as_bytes(), || atom.clone()) {
+            return;
+        }
         match atom.short() {
             Some(short) => {
                 self.out.push(tag::SMALL_ATOM_UTF8);
@@ -185,6 +199,19 @@ impl<'o> Encoder<'o> {
             }
             None => self.atom_text(atom.as_bytes()),
         }
+    }
+
+    /// Writes the number that an atom has in the frame. Returns false if it has none.
+    fn refer(&mut self, text: &[u8], atom: impl FnOnce() -> Atom) -> bool {
+        let number = self.number(text, atom);
+        if let Some(number) = number {
+            self.out.extend_from_slice(&[tag::ATOM_CACHE_REF, number]);
+        }
+        number.is_some()
+    }
+
+    fn number(&mut self, text: &[u8], atom: impl FnOnce() -> Atom) -> Option<u8> {
+        self.atoms.as_deref_mut()?.number(text, atom)
     }
 
     /// Writes the length of a text and the text, as one copy of a known size.
@@ -213,7 +240,9 @@ impl<'o> Encoder<'o> {
         if !is_atom(text) {
             return Err(EncodeError::TooLarge);
         }
-        self.atom_text(text.as_bytes());
+        if !self.refer(text.as_bytes(), || Atom::known(text)) {
+            self.atom_text(text.as_bytes());
+        }
         Ok(())
     }
 
@@ -343,22 +372,28 @@ impl<'o> Encoder<'o> {
 
     /// Writes a pid, whoever's it is.
     pub fn pid(&mut self, pid: &Pid) {
+        if let Some(number) = self.number(pid.node.as_bytes(), || pid.node.clone()) {
+            return self.slot(|slot| slot.pid(pid, Name::Number(number)));
+        }
         if let Some(node) = pid.node.short() {
-            return self.slot(|slot| slot.pid(pid, node));
+            return self.slot(|slot| slot.pid(pid, Name::Text(node)));
         }
         self.out.push(tag::NEW_PID);
-        self.atom(&pid.node);
+        self.atom_text(pid.node.as_bytes());
         self.words(&[pid.id, pid.serial, pid.creation]);
     }
 
     /// Writes a reference, whoever's it is.
     pub fn reference(&mut self, reference: &Reference) {
+        if let Some(number) = self.number(reference.node.as_bytes(), || reference.node.clone()) {
+            return self.slot(|slot| slot.reference(reference, Name::Number(number)));
+        }
         if let Some(node) = reference.node.short() {
-            return self.slot(|slot| slot.reference(reference, node));
+            return self.slot(|slot| slot.reference(reference, Name::Text(node)));
         }
         let words = reference.words();
         self.out.extend_from_slice(&[tag::NEWER_REFERENCE, 0, words.len() as u8]);
-        self.atom(&reference.node);
+        self.atom_text(reference.node.as_bytes());
         self.words(&[reference.creation]);
         self.words(words);
     }

@@ -15,7 +15,7 @@ use super::encode::Encoder;
 use super::error::{DecodeError, EncodeError, Why};
 use super::flags::Flags;
 use super::kept::{self, Kept, Whole};
-use super::outbound::Shared;
+use super::outbound::{Atoms, Shared};
 use super::tag;
 
 pub(super) use self::fragments::FRAME_HEAD;
@@ -240,17 +240,17 @@ pub fn write_frame(
     write_frame_to(agreed, control, out, None, payload)
 }
 
-/// As [`write_frame`]; large binaries go to `shared`, and where there are any, what is in front of the frame
-/// does not count.
+/// As [`write_frame`]; what the frame refers to goes to `refers`: large binaries and atoms. Where there are
+/// any, what is in front of the frame does not count.
 pub(super) fn write_frame_to(
     agreed: Flags,
     control: &Control,
     out: &mut Vec<u8>,
-    shared: Option<&mut Shared>,
+    refers: Option<(&mut Shared, &mut Atoms)>,
     payload: impl FnOnce(&mut Encoder<'_>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
     let start = out.len();
-    let written = try_write_frame(agreed, control, out, shared, payload).and_then(|()| {
+    let written = try_write_frame(agreed, control, out, refers, payload).and_then(|()| {
         let len = u32::try_from(out.len() - start - 4).map_err(|_| EncodeError::TooLarge)?;
         out[start..start + 4].copy_from_slice(&len.to_be_bytes());
         Ok(())
@@ -265,23 +265,24 @@ fn try_write_frame(
     agreed: Flags,
     control: &Control,
     out: &mut Vec<u8>,
-    shared: Option<&mut Shared>,
+    mut refers: Option<(&mut Shared, &mut Atoms)>,
     payload: impl FnOnce(&mut Encoder<'_>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
     let headers = agreed.contains(Flags::DIST_HDR_ATOM_CACHE);
     out.extend_from_slice(&[0; 4]);
-    // A header that tells no atoms: ours stand in the terms.
+    // A header that tells no atoms. One that does takes its place when it is known what goes out before it.
     out.extend_from_slice(if headers {
         &[tag::VERSION, tag::DIST_HEADER, 0]
     } else {
         &[tag::PASS_THROUGH, tag::VERSION]
     });
-    control.write(&mut Encoder::new(out))?;
+    let again = refers.as_mut().map(|(shared, atoms)| (&mut **shared, &mut **atoms));
+    control.write(&mut Encoder::of_frame(out, again))?;
     if control.has_payload() {
         if !headers {
             out.push(tag::VERSION);
         }
-        payload(&mut Encoder::sharing(out, shared))?;
+        payload(&mut Encoder::of_frame(out, refers))?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! [`Frame`]: a frame that goes out. A large binary in it is not copied: the frame refers to it, and the
-//! bytes are taken from it when they are written to the socket.
+//! bytes are taken from it when they are written to the socket. Atoms are said by numbers ([`atoms`]).
+
+mod atoms;
 
 use std::collections::VecDeque;
 use std::mem;
@@ -11,6 +13,8 @@ use super::flags::Flags;
 use super::frame::{FRAME_HEAD, write_frame_to};
 use super::tag;
 use super::term::Binary;
+
+pub(crate) use self::atoms::{Atoms, Told};
 
 /// The bytes of a binary from which on a frame refers to it. A frame with one is longer than a fragment.
 const LARGE: usize = 64 << 10;
@@ -46,16 +50,26 @@ impl Shared {
     }
 }
 
-/// The bytes of a frame, and the binaries between them.
+/// The bytes of a frame, as if it had a header without atoms, the binaries between them, and the atoms.
 #[derive(Debug, Default)]
 pub(crate) struct Frame {
     pub(super) bytes: Vec<u8>,
     shared: Shared,
+    atoms: Atoms,
 }
 
 impl Frame {
+    /// Makes an empty one with this memory.
+    pub(super) fn new(bytes: Vec<u8>, atoms: Atoms) -> Frame {
+        Frame { bytes, shared: Shared::default(), atoms }
+    }
+
+    pub(super) fn into_memory(self) -> (Vec<u8>, Atoms) {
+        (self.bytes, self.atoms)
+    }
+
     /// Writes a frame, into one that is empty, as [`write_frame`](super::write_frame) does. Where the peer
-    /// takes fragments, large binaries are not copied.
+    /// takes fragments, large binaries are not copied, and atoms have numbers: such a peer has a cache.
     ///
     /// # Errors
     /// Those of the control message and the payload.
@@ -65,17 +79,19 @@ impl Frame {
         control: &Control,
         payload: impl FnOnce(&mut Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
-        let shared = agreed.contains(Flags::FRAGMENTS).then_some(&mut self.shared);
-        let written = write_frame_to(agreed, control, &mut self.bytes, shared, payload);
+        let Frame { bytes, shared, atoms } = self;
+        let refers = agreed.contains(Flags::FRAGMENTS).then_some((shared, atoms));
+        let written = write_frame_to(agreed, control, bytes, refers, payload);
         if written.is_err() {
             self.shared = Shared::default();
+            self.atoms.clear();
         }
         written
     }
 
     /// Returns an encoder of what belongs to no frame yet.
     pub(super) fn encoder(&mut self) -> Encoder<'_> {
-        Encoder::sharing(&mut self.bytes, Some(&mut self.shared))
+        Encoder::sharing(&mut self.bytes, &mut self.shared)
     }
 
     /// Writes the same to another place, in which what is not copied here need not be copied either.
@@ -93,16 +109,35 @@ impl Frame {
         self.bytes.len() + self.shared.len
     }
 
-    /// Returns the bytes of a frame that goes out as it is. It is shorter than any binary that is not copied.
-    pub(crate) fn whole(&self) -> &[u8] {
+    /// Writes a frame that goes out in one piece, behind all that went out before it. It is shorter than any
+    /// binary that is not copied.
+    pub(crate) fn write_whole(&self, told: &mut Told, out: &mut Vec<u8>) {
         debug_assert!(self.shared.binaries.is_empty());
-        &self.bytes
+        if self.atoms.is_empty() {
+            return out.extend_from_slice(&self.bytes);
+        }
+        let start = out.len();
+        out.extend_from_slice(&[0, 0, 0, 0, tag::VERSION, tag::DIST_HEADER]);
+        told.header(&self.atoms, out);
+        out.extend_from_slice(&self.bytes[FRAME_HEAD..]);
+        let len = (out.len() - start - 4) as u32;
+        out[start..start + 4].copy_from_slice(&len.to_be_bytes());
+    }
+
+    /// Takes a frame that goes out in one piece later, and leaves an empty one with its memory.
+    pub(crate) fn take_whole(&mut self) -> Frame {
+        debug_assert!(self.shared.binaries.is_empty());
+        let frame = Frame::new(self.bytes.clone(), self.atoms.take());
+        self.bytes.clear();
+        frame
     }
 
     /// Takes all that goes out in fragments, and leaves an empty frame.
     pub(crate) fn take_parts(&mut self) -> Parts {
         let left = self.len() - FRAME_HEAD;
-        let mut frame = mem::take(self);
+        let Frame { bytes, shared, atoms } = self;
+        let (shared, atoms) = (mem::take(shared), atoms.take());
+        let mut frame = Frame { bytes: mem::take(bytes), shared, atoms };
         if frame.bytes.len() < LARGE {
             // Memory for much more may be there, and is worth being used again.
             let bytes = frame.bytes.clone();
@@ -113,9 +148,10 @@ impl Frame {
     }
 }
 
+#[cfg(test)]
 impl From<Vec<u8>> for Frame {
     fn from(bytes: Vec<u8>) -> Frame {
-        Frame { bytes, shared: Shared::default() }
+        Frame::new(bytes, Atoms::new())
     }
 }
 
@@ -139,21 +175,28 @@ impl Parts {
     }
 
     /// Writes a fragment: `part` bytes, or what is left. Returns how many they are.
-    pub(crate) fn write_fragment(&mut self, part: usize, sequence: u64, out: &mut Vec<u8>) -> usize {
+    pub(crate) fn write_fragment(
+        &mut self,
+        part: usize,
+        sequence: u64,
+        told: &mut Told,
+        out: &mut Vec<u8>,
+    ) -> usize {
         let missing = self.left.div_ceil(part) as u64;
         let len = part.min(self.left);
-        // The first one has the header, which tells no atoms.
-        let (kind, header): (_, &[u8]) = match mem::take(&mut self.is_new) {
-            true => (tag::FIRST_FRAGMENT, &[0]),
-            false => (tag::FRAGMENT, &[]),
-        };
-        let in_all = 2 + 16 + header.len() + len;
-        out.reserve(4 + in_all);
-        out.extend_from_slice(&(in_all as u32).to_be_bytes());
+        let is_first = mem::take(&mut self.is_new);
+        let start = out.len();
+        out.reserve(4 + 2 + 16 + 1 + len);
+        out.extend_from_slice(&[0; 4]);
+        let kind = if is_first { tag::FIRST_FRAGMENT } else { tag::FRAGMENT };
         out.extend_from_slice(&[tag::VERSION, kind]);
         out.extend_from_slice(&sequence.to_be_bytes());
         out.extend_from_slice(&missing.to_be_bytes());
-        out.extend_from_slice(header);
+        if is_first {
+            told.header(&self.frame.atoms, out);
+        }
+        let in_all = (out.len() - start - 4 + len) as u32;
+        out[start..start + 4].copy_from_slice(&in_all.to_be_bytes());
         self.write_bytes(len, out);
         self.left -= len;
         self.forget_written();
@@ -162,7 +205,7 @@ impl Parts {
 
     fn write_bytes(&mut self, mut len: usize, out: &mut Vec<u8>) {
         while len > 0 {
-            let Frame { bytes, shared } = &mut self.frame;
+            let Frame { bytes, shared, .. } = &mut self.frame;
             let first = shared.binaries.front();
             let own = &bytes[self.written..first.map_or(bytes.len(), |(place, _)| *place)];
             let own = &own[..len.min(own.len())];
@@ -184,7 +227,7 @@ impl Parts {
 
     /// Frees what has been written of a very long frame, before others may follow it.
     fn forget_written(&mut self) {
-        let Frame { bytes, shared } = &mut self.frame;
+        let Frame { bytes, shared, .. } = &mut self.frame;
         if bytes.capacity() >= WORTH && bytes.len() - self.written <= LAST {
             *bytes = bytes.split_off(self.written);
             for (place, _) in &mut shared.binaries {
@@ -224,12 +267,20 @@ mod tests {
         frame
     }
 
+    /// Returns a frame with the texts of atoms, and with what `write` writes.
+    fn with_texts(write: impl FnOnce(&mut Encoder<'_>)) -> Frame {
+        let mut frame = Frame::default();
+        write_frame(FLAGS, &control(), &mut frame.bytes, |_| Ok(())).unwrap();
+        write(&mut frame.encoder());
+        frame
+    }
+
     /// Returns what the fragments have, in order.
     fn written(parts: &mut Parts, part: usize) -> Vec<u8> {
         let mut all = Vec::new();
         while parts.left() > 0 {
             let (first, mut out) = (parts.is_new, Vec::new());
-            let len = parts.write_fragment(part, 7, &mut out);
+            let len = parts.write_fragment(part, 7, &mut Told::default(), &mut out);
             assert_eq!(out.len(), 4 + 2 + 16 + usize::from(first) + len);
             all.extend_from_slice(&out[out.len() - len..]);
         }
@@ -253,7 +304,7 @@ mod tests {
             let mut copied = Vec::new();
             write_frame(FLAGS, &control(), &mut copied, |out| out.value(&term)).unwrap();
             for part in [1 << 10, LARGE - 1, LARGE, LARGE + 1, 1 << 24] {
-                let mut frame = framed(&term);
+                let mut frame = with_texts(|out| out.value(&term).unwrap());
                 assert_eq!(frame.len(), copied.len());
                 assert!(frame.bytes.len() < LARGE + (1 << 10), "it is copied");
                 assert_eq!(written(&mut frame.take_parts(), part), copied[FRAME_HEAD..], "{part}");
@@ -262,12 +313,7 @@ mod tests {
             // The same of a term that was written before it was known where it goes.
             let mut before = Frame::default();
             before.encoder().value(&term).unwrap();
-            let mut frame = Frame::default();
-            let again = |out: &mut Encoder<'_>| {
-                before.copy_to(out);
-                Ok(())
-            };
-            frame.write(FLAGS, &control(), again).unwrap();
+            let mut frame = with_texts(|out| before.copy_to(out));
             assert!(frame.bytes.len() < LARGE + (1 << 10), "it is copied");
             assert_eq!(written(&mut frame.take_parts(), LARGE), copied[FRAME_HEAD..]);
         }
@@ -291,7 +337,7 @@ mod tests {
         let mut parts = framed(&(&*text, binary(LARGE), "end")).take_parts();
         let mut out = Vec::new();
         while parts.left() > LAST / 2 {
-            parts.write_fragment(LARGE, 7, &mut out);
+            parts.write_fragment(LARGE, 7, &mut Told::default(), &mut out);
             out.clear();
         }
         assert!(parts.frame.bytes.capacity() <= LAST);

@@ -4,13 +4,14 @@
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 
-use super::outbound::Frame;
+use super::outbound::{Atoms, Frame};
 
 /// The bytes that a thread keeps for the next frame.
 const KEPT: usize = 64 << 10;
 
 thread_local! {
     static FREE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static ATOMS: Cell<Atoms> = const { Cell::new(Atoms::new()) };
 }
 
 /// Takes the bytes of this thread, which are empty. One who writes something inside of writing something else
@@ -45,13 +46,16 @@ pub(crate) struct Scratch(Frame);
 
 impl Scratch {
     pub(crate) fn new() -> Scratch {
-        Scratch(Frame::from(take()))
+        Scratch(Frame::new(take(), ATOMS.try_with(Cell::take).unwrap_or_default()))
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        give_back(std::mem::take(&mut self.0.bytes));
+        let (bytes, mut atoms) = std::mem::take(&mut self.0).into_memory();
+        give_back(bytes);
+        atoms.clear();
+        let _ = ATOMS.try_with(|free| free.set(atoms));
     }
 }
 

@@ -7,7 +7,7 @@ use twoply_core::Wait;
 use twoply_core::actor::{Event, ExitReason, Process, ProcessRef};
 use twoply_core::promise::Resolver;
 use twoply_core::time::timeout;
-use twoply_node::wire::{DecodeError, Decoder, FromTerm, Term, ToTerm};
+use twoply_node::wire::{Atom, Binary, DecodeError, Decoder, FromTerm, Term, ToTerm};
 use twoply_node::{CallError, ConnectError, Node, Remote};
 use twoply_tests::{ErlangNode, Systems, eventually};
 
@@ -144,6 +144,49 @@ pub(crate) fn messages_go_both_ways(on: &Systems) {
     assert_eq!(pair.erlang.eval(large), "ok");
     assert!(matches!(process.ended().wait(), ExitReason::Failed(why) if why.to_string().len() == 3_000_000));
     eventually("the name is free", || pair.node.unregister("obedient") || pair.node.exposed() == 0);
+}
+
+pub(crate) fn atoms_are_the_same_at_the_other_node(on: &Systems) {
+    const MESSAGES: usize = 100;
+    type Message = (Vec<Atom>, Vec<String>, Binary);
+    let Some(mut pair) = start(on) else { return };
+    pair.erlang.eval("register(checks, self())");
+    // Some messages name more atoms than a frame can tell, and all of them more than a peer remembers. Big
+    // ones go out in fragments, by turns with those of the other sender.
+    let senders = [1, 2].map(|seed| {
+        let checks = pair.remote.process::<Message>("checks");
+        on.here().spawn(async move {
+            let mut random = fastrand::Rng::with_seed(seed);
+            for number in 0..MESSAGES {
+                let count = random.usize(..if number % 10 == 0 { 600 } else { 10 });
+                let texts: Vec<_> = (0..count).map(|_| text_of_atom(random.usize(..8_000))).collect();
+                let atoms = texts.iter().map(|text| Atom::new(text.as_str()).unwrap()).collect();
+                let len = if number % 7 == 0 { 200_000 } else { 3 };
+                checks.send((atoms, texts, vec![7; len].into())).await.unwrap();
+            }
+        })
+    });
+    for sender in senders {
+        sender.wait().unwrap();
+    }
+    let check = format!(
+        "Check = fun Check(0, Same) -> Same; Check(Left, Same) -> receive {{Atoms, Texts, _}} -> \
+         case [atom_to_binary(Atom) || Atom <- Atoms] of Texts -> Check(Left - 1, Same + 1); \
+         Others -> Check(Left - 1, Same) end after 30000 -> timeout end end, Check({}, 0)",
+        2 * MESSAGES
+    );
+    assert_eq!(pair.erlang.eval(&check), (2 * MESSAGES).to_string());
+}
+
+/// Returns the text of one of many atoms; a few are as long as one can be.
+fn text_of_atom(number: usize) -> String {
+    let text = format!("atom{number}");
+    match number % 50 {
+        0 => format!("{text}{}", "𝄞".repeat(255 - text.len())),
+        1 => text + &"x".repeat(200),
+        2 => String::new(),
+        _ => text,
+    }
 }
 
 pub(crate) fn a_question_is_answered_as_by_gen_server(on: &Systems) {

@@ -8,6 +8,13 @@ use crate::wire::term::{Pid, Reference};
 /// much.
 pub(super) const SLOT: usize = 64;
 
+/// The name of a node, as it is written.
+pub(super) enum Name<'a> {
+    Text(&'a Short),
+    /// The number that it has in the frame.
+    Number(u8),
+}
+
 /// A few bytes into which a term is written. There is room for it, so that nothing is looked at but lengths
 /// that the compiler does not know.
 pub(super) struct Slot<'s> {
@@ -56,14 +63,19 @@ impl<'s> Slot<'s> {
     }
 
     #[inline(always)]
-    fn atom(&mut self, text: &Short) {
-        self.put_all([tag::SMALL_ATOM_UTF8]);
-        self.put(text.room(), text.room_len());
+    fn atom(&mut self, name: Name<'_>) {
+        match name {
+            Name::Text(text) => {
+                self.put_all([tag::SMALL_ATOM_UTF8]);
+                self.put(text.room(), text.room_len());
+            }
+            Name::Number(number) => self.put_all([tag::ATOM_CACHE_REF, number]),
+        }
     }
 
     /// Writes a pid of the node with this name.
     #[inline(always)]
-    pub(super) fn pid(&mut self, pid: &Pid, node: &Short) {
+    pub(super) fn pid(&mut self, pid: &Pid, node: Name<'_>) {
         self.put_all([tag::NEW_PID]);
         self.atom(node);
         self.words([pid.id, pid.serial, pid.creation], 3);
@@ -71,7 +83,7 @@ impl<'s> Slot<'s> {
 
     /// Writes a reference of the node with this name.
     #[inline(always)]
-    pub(super) fn reference(&mut self, reference: &Reference, node: &Short) {
+    pub(super) fn reference(&mut self, reference: &Reference, node: Name<'_>) {
         let (words, len) = reference.all_words();
         self.put_all([tag::NEWER_REFERENCE, 0, len]);
         self.atom(node);

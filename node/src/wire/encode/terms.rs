@@ -5,7 +5,7 @@ use std::mem;
 use std::slice;
 
 use super::Encoder;
-use super::slot::{SLOT, Slot};
+use super::slot::{Name, SLOT, Slot};
 use crate::wire::decode::MAX_DEPTH;
 use crate::wire::error::EncodeError;
 use crate::wire::tag;
@@ -359,12 +359,12 @@ fn small(term: &Term, slot: &mut [u8; SLOT]) -> usize {
         Term::Map(map) if map.terms().is_empty() => slot.put_all([tag::MAP, 0, 0, 0, 0]),
         Term::Pid(pid) => {
             if let Some(node) = pid.node.short() {
-                slot.pid(pid, node);
+                slot.pid(pid, Name::Text(node));
             }
         }
         Term::Reference(reference) => {
             if let Some(node) = reference.node.short() {
-                slot.reference(reference, node);
+                slot.reference(reference, Name::Text(node));
             }
         }
         _ => {}
