@@ -1,16 +1,18 @@
 //! How the lives of processes and actors begin and end when somebody says so: a start that is waited for, a
 //! stop in turn, the last reference, a long silence.
 
+use std::future::pending;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use twoply_core::actor::{
-    Actor, Builder, Context, Event, ExitReason, Process, ProcessRef, Registry, StartActorError,
+    Actor, Builder, Context, Event, ExitReason, NamedService, Process, ProcessRef, Registry, ServiceRef,
+    StartActorError,
 };
-use twoply_core::channel::TrySendError;
+use twoply_core::channel::{self, TrySendError};
 use twoply_core::promise::{Failure, Resolver};
 use twoply_core::{Wait, time};
-use twoply_tests::{Gate, Systems, all_are_over, builder, eventually, far, laws, run_process};
+use twoply_tests::{Gate, System, Systems, all_are_over, builder, eventually, far, laws, run_process};
 
 laws! {
     and_mixed {
@@ -18,6 +20,7 @@ laws! {
         an_actor_that_nobody_refers_to_finishes_and_stops,
         a_start_that_is_waited_for_tells_what_comes_of_it,
         what_a_weak_reference_gives_is_answered,
+        a_reference_to_a_name_that_nobody_has_ends_with_its_last_clone,
     }
     everywhere {
         the_first_graceful_stop_counts,
@@ -516,4 +519,49 @@ fn what_waits_in_the_mailbox_is_no_silence(on: &Systems) {
     });
     let first = lines.iter().position(|line| line == "0").unwrap();
     assert!(lines[first..first + 300].iter().cloned().eq((0..300).map(|n| n.to_string())));
+}
+
+fn a_reference_to_a_name_that_nobody_has_ends_with_its_last_clone(on: &Systems) {
+    let registry = Registry::new();
+    let start = || {
+        let service = ServiceRef::builder().on(on.here().backend());
+        service.start(NamedService::<u32>::new(&registry, "clerk")).unwrap()
+    };
+    let idle = |on: &System| {
+        Builder::new().on(on.backend()).spawn(async |_: Process<u32>| pending::<()>().await).unwrap()
+    };
+    let service = start();
+    let (other, ended) = (service.clone(), service.ended());
+    drop(service);
+    assert!(other.pid().is_alive_here());
+    drop(other);
+    assert!(ended.wait().is_orderly());
+    // So it is where somebody has had the name until just now.
+    let clerk = idle(on.there());
+    for _ in 0..20 {
+        registry.register("clerk", &clerk).unwrap();
+        let service = start();
+        let ended = service.ended();
+        service.presence().wait_for(|state| state.is_present()).wait().unwrap();
+        registry.unregister("clerk").unwrap();
+        drop(service);
+        assert!(ended.wait().is_orderly());
+    }
+    clerk.exit(ExitReason::Shutdown);
+    // What is queued is sent first, when somebody has the name.
+    let service = start();
+    let ended = service.ended();
+    (1..=3).for_each(|number| service.try_send(number).unwrap());
+    drop(service);
+    let (tell, told) = channel::unbounded();
+    let clerk = Builder::new().on(on.there().backend()).register_in(&registry, "clerk");
+    let clerk = clerk.spawn(async move |mut me: Process<u32>| {
+        while let Some(number) = me.receive().await.message() {
+            let _ = tell.try_send(number);
+        }
+    });
+    assert_eq!([0; 3].map(|_| told.recv().wait().unwrap()), [1, 2, 3]);
+    assert_eq!(ended.wait(), ExitReason::Normal);
+    clerk.unwrap().exit(ExitReason::Shutdown);
+    all_are_over(on);
 }

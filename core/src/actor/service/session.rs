@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -177,6 +178,22 @@ impl<M: Send + 'static> Session<M> {
         }
         self.last = taken;
         message
+    }
+
+    /// Waits until there will be no more messages: nobody refers to the service, and nothing is queued. It
+    /// takes no message, for a service that is away. A future that is dropped has missed nothing.
+    pub(super) async fn stopped(&mut self) {
+        if !self.shared.lock().returned.is_empty() {
+            return pending().await;
+        }
+        while !self.stopping {
+            let mut is_first = true;
+            let event = self.me.receive_match(move |event| {
+                is_first &= !matches!(event, Event::Message(_));
+                is_first
+            });
+            self.stopping = matches!(event.await, Event::Stop(_));
+        }
     }
 
     /// Returns true if there will be no more messages.
