@@ -23,12 +23,12 @@
 //! | `RuntimeMetrics`, `enable_metrics_poll_time_histogram` | [`Runtime::metrics`](crate::Runtime::metrics), [`green_backend::Metrics`](crate::green_backend::Metrics), [`time_polls`](crate::runtime::Builder::time_polls), [`time_tasks`](crate::runtime::Builder::time_tasks) |
 //! | `spawn_local`, `LocalSet` | [`LocalRuntime::spawn_local`](crate::runtime::LocalRuntime::spawn_local) on a runtime of one thread, [`spawn_pinned`](crate::spawn_pinned) on any |
 //! | `task_local!` | [`task_local!`](crate::task_local!); children have the values that they [`inherit`](crate::task::inherit()) |
-//! | `JoinSet` | [`TaskGroup`](crate::task::TaskGroup); [`scope`](crate::task::scope()) for tasks that borrow |
+//! | `JoinSet` | [`TaskGroup`](crate::task::TaskGroup); [`scope`](crate::task::scope()) for tasks that borrow; `build_task` is [`spawn_with`](crate::task::TaskGroup::spawn_with) of either |
 //! | `mpsc`, `oneshot`, `broadcast`, `watch` | [`channel::bounded`](crate::channel::bounded) and [`unbounded`](crate::channel::unbounded) with many receivers, [`oneshot`](crate::channel::oneshot()), [`broadcast`](crate::channel::broadcast()), [`watch`](crate::channel::watch()) |
 //! | `Sender::reserve`, `Receiver::recv_many` | [`Sender::reserve`](crate::channel::Sender::reserve), [`Receiver::recv_many`](crate::channel::Receiver::recv_many) |
 //! | `blocking_send`, `blocking_recv` | `send` and `recv`, finished by `.wait()` |
 //! | `send_timeout` | [`Sending::timeout`](crate::channel::Sending::timeout), which hands the message back; any other operation has [`time::timeout`](crate::time::timeout()) |
-//! | `WeakSender` | [`WeakSender`](crate::channel::WeakSender), of [`bounded`](crate::channel::bounded) and the other queues; none for broadcast and watch |
+//! | `WeakSender` | [`WeakSender`](crate::channel::WeakSender), of [`bounded`](crate::channel::bounded) and the other queues; [broadcast](crate::channel::broadcast::WeakSender) and [watch](crate::channel::watch::WeakSender) channels have theirs |
 //! | `sync::Mutex`, `RwLock`, `Semaphore`, `Notify`, `Barrier`, `OnceCell` | the same names in [`sync`](crate::sync) |
 //! | `MutexGuard::map`, `OwnedMappedMutexGuard` | [`MutexGuard::map`](crate::sync::MutexGuard::map) and that of each other guard, for a [`MappedGuard`](crate::sync::MappedGuard) |
 //! | `CancellationToken` | [`sync::CancellationToken`](crate::sync::CancellationToken) |
@@ -113,6 +113,7 @@
 //! | `gen_event` | [`Topic`](crate::actor::Topic), to which each handler subscribes as a process of its own |
 //! | `hibernate` | none: a process that waits by `.await` is its future, without a stack or a heap to shrink |
 //! | `gen_statem` | [`StateMachine`](crate::actor::StateMachine) |
+//! | `{timeout, T, [{abs, true}]}` of a `gen_statem` | [`MachineContext::set_timeout_at`](crate::actor::MachineContext::set_timeout_at) and its kin |
 //! | `supervisor`, `DynamicSupervisor` | [`supervisor`](crate::actor::supervisor) |
 //! | `Task.Supervisor`, `PartitionSupervisor` | [`ChildSpec::task_once`](crate::actor::supervisor::ChildSpec::task_once), [`Supervisor::partitioned`](crate::actor::supervisor::Supervisor::partitioned) |
 //! | `hd(get('$ancestors'))` | [`Process::supervisor`](crate::actor::Process::supervisor) |

@@ -9,6 +9,59 @@ use std::sync::Arc;
 
 use super::CodecError;
 
+/// Has `$shared` stand wherever the `$value` that it dereferences to does: it is compared, hashed, looked up
+/// in a map and shown as that.
+macro_rules! as_value {
+    ($shared:ident as $value:ty) => {
+        impl AsRef<$value> for $shared {
+            fn as_ref(&self) -> &$value {
+                self
+            }
+        }
+
+        impl Borrow<$value> for $shared {
+            fn borrow(&self) -> &$value {
+                self
+            }
+        }
+
+        impl<T: AsRef<$value> + ?Sized> PartialEq<T> for $shared {
+            fn eq(&self, other: &T) -> bool {
+                **self == *other.as_ref()
+            }
+        }
+
+        impl Eq for $shared {}
+
+        impl PartialOrd for $shared {
+            fn partial_cmp(&self, other: &$shared) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $shared {
+            fn cmp(&self, other: &$shared) -> Ordering {
+                (**self).cmp(other)
+            }
+        }
+
+        impl Hash for $shared {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                (**self).hash(state);
+            }
+        }
+
+        impl fmt::Debug for $shared {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                (**self).fmt(f)
+            }
+        }
+    };
+}
+
+as_value! { Bytes as [u8] }
+as_value! { Text as str }
+
 /// Bytes in memory that is shared: a clone copies none of them, and neither does a part of them.
 ///
 /// They are what [`Buffer::take_shared`](super::Buffer::take_shared) takes out. Those that are kept keep at
@@ -80,54 +133,10 @@ impl Deref for Bytes {
     }
 }
 
-impl AsRef<[u8]> for Bytes {
-    fn as_ref(&self) -> &[u8] {
-        self
-    }
-}
-
-impl Borrow<[u8]> for Bytes {
-    fn borrow(&self) -> &[u8] {
-        self
-    }
-}
-
 impl From<Vec<u8>> for Bytes {
     fn from(bytes: Vec<u8>) -> Bytes {
         let end = bytes.len();
         Bytes::of(bytes.into(), 0..end)
-    }
-}
-
-impl<T: AsRef<[u8]> + ?Sized> PartialEq<T> for Bytes {
-    fn eq(&self, other: &T) -> bool {
-        **self == *other.as_ref()
-    }
-}
-
-impl Eq for Bytes {}
-
-impl PartialOrd for Bytes {
-    fn partial_cmp(&self, other: &Bytes) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Bytes {
-    fn cmp(&self, other: &Bytes) -> Ordering {
-        (**self).cmp(other)
-    }
-}
-
-impl Hash for Bytes {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (**self).hash(state);
-    }
-}
-
-impl fmt::Debug for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
     }
 }
 
@@ -182,60 +191,15 @@ impl Deref for Text {
     }
 }
 
-impl AsRef<str> for Text {
-    fn as_ref(&self) -> &str {
-        self
-    }
-}
-
 impl AsRef<[u8]> for Text {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Borrow<str> for Text {
-    fn borrow(&self) -> &str {
-        self
-    }
-}
-
 impl From<String> for Text {
     fn from(text: String) -> Text {
         Text { bytes: text.into_bytes().into() }
-    }
-}
-
-impl<T: AsRef<str> + ?Sized> PartialEq<T> for Text {
-    fn eq(&self, other: &T) -> bool {
-        **self == *other.as_ref()
-    }
-}
-
-impl Eq for Text {}
-
-impl PartialOrd for Text {
-    fn partial_cmp(&self, other: &Text) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Text {
-    fn cmp(&self, other: &Text) -> Ordering {
-        (**self).cmp(other)
-    }
-}
-
-impl Hash for Text {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // As a `str` does, by which it may be looked for in a map.
-        (**self).hash(state);
-    }
-}
-
-impl fmt::Debug for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
     }
 }
 
