@@ -21,6 +21,7 @@ mod fs;
 mod handoff;
 mod http;
 mod idle;
+mod locals;
 mod locks;
 mod memory;
 mod node;
@@ -32,8 +33,10 @@ mod ring;
 mod savina;
 mod signals;
 mod spawn;
+mod states;
 mod threads;
 mod timers;
+mod topics;
 mod tree;
 mod unfair;
 mod yielding;
@@ -60,6 +63,9 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         ring::CASES,
         channels::CASES,
         fan::CASES,
+        topics::CASES,
+        states::CASES,
+        locals::CASES,
         buffered::CASES,
         cross::CASES,
         handoff::CASES,
