@@ -135,7 +135,7 @@ impl Connection {
             peer,
             stream,
             waiting: Waiting::new(shared.settings.limits.waiting),
-            kept: Arc::default(),
+            kept: Arc::new(Kept::beside(Arc::clone(&shared.largest))),
             tables: Mutex::default(),
             stopped: CancellationToken::new(),
             over: CancellationToken::new(),

@@ -18,10 +18,6 @@ use crate::wire::{
 pub(crate) const PATIENCE: Duration = Duration::from_secs(7);
 /// The bytes that are read at a time.
 const READ: usize = 1 << 10;
-/// The bytes that may be in the system's buffer and not sent: what is small goes out behind them, while big
-/// messages go out by turns with it. More of them make it wait longer (128 KiB: some four times as long),
-/// fewer cost the big ones a tenth of their rate; without a limit there are megabytes.
-const UNSENT: u32 = 64 << 10;
 
 /// The reasons for which two nodes are not connected.
 #[derive(Debug, thiserror::Error)]
@@ -102,12 +98,32 @@ impl Talk {
 /// A connection as a handshake leaves it: who is there, the socket, and bytes that have been read already.
 pub(crate) type Met = (Peer, Stream, Vec<u8>);
 
-/// Has a connection send what is written at once, and take no more than it is about to send.
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+/// The bytes that may be in the system's buffers of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Buffers {
+    /// Those that are not sent.
+    pub(crate) unsent: u32,
+    /// Those that are not read, if the system does not decide.
+    pub(crate) unread: Option<u32>,
+}
+
+impl Default for Buffers {
+    /// A small message goes out behind all that is not sent: 128 KiB would make it wait some four times as
+    /// long, and 32 KiB cost big messages a tenth of their rate.
+    fn default() -> Buffers {
+        Buffers { unsent: 64 << 10, unread: None }
+    }
+}
+
+/// Has a connection send what is written at once, and sets its buffers.
+fn prepare(stream: &TcpStream, buffers: Buffers) -> io::Result<()> {
     stream.set_nodelay(true)?;
     // Where a system does not know this, small messages wait longer.
-    let _ = stream.set_unsent_limit(UNSENT);
-    Ok(())
+    let _ = stream.set_unsent_limit(buffers.unsent);
+    match buffers.unread {
+        Some(bytes) => stream.set_recv_buffer_size(bytes as usize),
+        None => Ok(()),
+    }
 }
 
 /// Returns a number that nobody can guess.
@@ -127,7 +143,7 @@ pub(crate) async fn connect(
 ) -> Result<(Met, Own), ConnectError> {
     let (_, host) = split_name(name)?;
     let stream = TcpStream::connect_addr(address).await?;
-    prepare(&stream)?;
+    prepare(&stream, shared.settings.buffers)?;
     let mut talk = Talk::new(Stream::connect(shared, stream, host).await?);
     let new = if peering.is_some() { Connector::new } else { Connector::nameless };
     let (mut connector, hello) = new(shared.own.clone(), name, challenge()?);
@@ -155,7 +171,7 @@ pub(crate) async fn accept(
     stream: TcpStream,
     name: &mut Option<String>,
 ) -> Result<(Met, Peering), ConnectError> {
-    prepare(&stream)?;
+    prepare(&stream, shared.settings.buffers)?;
     let mut talk = Talk::new(Stream::accept(shared, stream).await?);
     let mut acceptor = Acceptor::new(shared.own.clone(), challenge()?);
     let mut peering = None;
@@ -259,18 +275,39 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_connection_takes_little_that_is_not_sent() {
+    /// Returns the two ends of a connection, the first one as a node has it.
+    fn prepared(buffers: Buffers) -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).wait().unwrap();
-        let _theirs = listener.accept().wait().unwrap();
-        prepare(&stream).unwrap();
+        let (theirs, _) = listener.accept().wait().unwrap();
+        prepare(&stream, buffers).unwrap();
         assert!(stream.nodelay().unwrap());
-        let mut taken = 0;
-        // Nobody reads, and the buffer of a socket that is not prepared takes megabytes.
-        while let Ok(len) = stream.try_write(&[0; 4 << 10]) {
-            taken += len;
-        }
-        assert!(taken < 1 << 20, "{taken} bytes");
+        (stream, theirs)
+    }
+
+    #[test]
+    fn a_connection_takes_little_that_is_not_sent() {
+        let taken = |buffers| {
+            let (stream, _theirs) = prepared(buffers);
+            let mut taken = 0;
+            // Nobody reads, and the buffer of a socket takes megabytes.
+            while let Ok(len) = stream.try_write(&[0; 4 << 10]) {
+                taken += len;
+            }
+            taken
+        };
+        let without = taken(Buffers { unsent: u32::MAX, unread: None });
+        let limited = taken(Buffers::default());
+        assert!(limited < 1 << 20 && limited < without / 2, "{limited} and {without} bytes");
+    }
+
+    #[test]
+    fn a_connection_takes_little_that_is_not_read() {
+        let bytes = |unread| {
+            let (stream, _theirs) = prepared(Buffers { unread, ..Buffers::default() });
+            stream.recv_buffer_size().unwrap()
+        };
+        let (limited, without) = (bytes(Some(8 << 10)), bytes(None));
+        assert!(limited <= 16 << 10 && limited < without, "{limited} and {without} bytes");
     }
 }

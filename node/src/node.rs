@@ -26,9 +26,10 @@ use crate::connection::{Connection, serial};
 use crate::functions::FunctionTable;
 use crate::local::{Locals, RegisterError, Typed};
 use crate::log::Log;
+use crate::meet::Buffers;
 use crate::system::{Hooks, is_system};
 use crate::tls::Tls;
-use crate::wire::{self, Atom, DecodeError, FromTerm, Limits, Own, Reference};
+use crate::wire::{self, Atom, DecodeError, FromTerm, Largest, Limits, Own, Reference};
 
 pub use self::builder::{Builder, StartError};
 pub use self::calls::{Answer, CallError};
@@ -47,6 +48,7 @@ pub(crate) struct Settings {
     /// The time for which a reader waits for processes to receive what it has.
     pub(crate) stall_time: Duration,
     pub(crate) limits: Limits,
+    pub(crate) buffers: Buffers,
     pub(crate) tls: Option<Tls>,
 }
 
@@ -63,6 +65,8 @@ pub(crate) struct Shared {
     /// The functions that others may call.
     pub(crate) functions: FunctionTable,
     pub(crate) hooks: Mutex<Hooks>,
+    /// The memory of a big message of any peer.
+    pub(crate) largest: Arc<Largest>,
     peers: Peers,
     /// Is cancelled by a shutdown.
     over: CancellationToken,

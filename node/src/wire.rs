@@ -52,7 +52,7 @@ pub(crate) use self::handshake::check_peer_name;
 pub use self::handshake::{
     Acceptor, Asked, Connector, HandshakeError, NameError, Own, Peer, Progress, Status, split_name,
 };
-pub(crate) use self::kept::Kept;
+pub(crate) use self::kept::{Kept, Largest};
 pub(crate) use self::outbound::{Frame, Parts, Told};
 pub use self::packet::Packets;
 #[cfg(feature = "serde")]

@@ -14,7 +14,7 @@ use twoply_core::task::{SpawnError, Spawner};
 use super::peers::{self, Discovery, Peers, Resolver};
 use super::registration::Registration;
 use super::{Node, Settings, Shared};
-use crate::meet::{self, ConnectError};
+use crate::meet::{self, Buffers, ConnectError};
 use crate::tls::Tls;
 use crate::wire::{Atom, Flags, Limits, NameError, Own, check_peer_name, split_name};
 
@@ -40,6 +40,7 @@ pub struct Builder {
     tick_time: Duration,
     stall_time: Duration,
     limits: Limits,
+    buffers: Buffers,
     hidden: bool,
     tls: Option<Tls>,
 }
@@ -91,6 +92,7 @@ impl Builder {
             tick_time: Duration::from_secs(60),
             stall_time: Duration::from_secs(30),
             limits: Limits::default(),
+            buffers: Buffers::default(),
             hidden: true,
             tls: None,
         }
@@ -220,6 +222,51 @@ impl Builder {
         self
     }
 
+    /// Sets how many bytes may be in the system's buffer of a connection and not sent; else 64 KiB. Big
+    /// messages go out by turns with small ones, but what is in that buffer goes out first. So this is a
+    /// choice between the delay of small messages beside big ones and the rate of the big ones: 16 KiB cost
+    /// a fifth of that rate, and with `u32::MAX` there is no limit, and there may be megabytes. Where a
+    /// system does not know such a limit there is none either.
+    ///
+    /// A small message waits for the buffer of the other node as well, and in a node of Erlang's that grows
+    /// to megabytes, too. It does not where that node has
+    /// `-kernel inet_dist_listen_options '[{recbuf,65536}]'`, and `inet_dist_connect_options` for the
+    /// connections that it makes; a node of this library has its [`unread_limit`](Builder::unread_limit).
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::node::Node;
+    ///
+    /// let node = Node::builder("shop@localhost").cookie("secret").without_epmd();
+    /// // Its questions are not to wait for the pictures that it sends.
+    /// let node = node.unsent_limit(16 << 10).start().wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn unsent_limit(mut self, bytes: u32) -> Builder {
+        self.buffers.unsent = bytes;
+        self
+    }
+
+    /// Sets about how many bytes may have come to a connection and not be read; else the system decides, and
+    /// there may be megabytes, behind which a small message of the peer's waits. Big messages come slower
+    /// with fewer bytes: by a third or a half with 64 KiB over the loopback interface, and over a long way by
+    /// more, since no more than this comes in the time of a round trip.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::Wait;
+    /// use twoply::node::Node;
+    ///
+    /// let node = Node::builder("shop@localhost").cookie("secret").without_epmd();
+    /// let node = node.unread_limit(64 << 10).start().wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn unread_limit(mut self, bytes: u32) -> Builder {
+        self.buffers.unread = Some(bytes);
+        self
+    }
+
     /// Has all connections inside TLS: nodes without it are not met.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: Tls) -> Builder {
@@ -320,12 +367,14 @@ impl Builder {
                 tick_time: self.tick_time,
                 stall_time: self.stall_time,
                 limits: self.limits,
+                buffers: self.buffers,
                 tls: self.tls,
             },
             nodes: Default::default(),
             locals: Arc::default(),
             functions: Default::default(),
             hooks: Mutex::default(),
+            largest: Arc::default(),
             peers: Peers::new(Discovery::new(self.epmd, self.peers, self.resolver), address),
             over: CancellationToken::new(),
             last: AtomicU64::new(0),

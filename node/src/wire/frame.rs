@@ -7,14 +7,14 @@ mod fragments;
 use std::sync::Arc;
 
 use self::cache::AtomCache;
-use self::fragments::{Fragments, Sequence};
+use self::fragments::Fragments;
 use super::atom::Atom;
 use super::control::Control;
 use super::decode::Decoder;
 use super::encode::Encoder;
 use super::error::{DecodeError, EncodeError, Why};
 use super::flags::Flags;
-use super::kept::{self, Kept, Whole};
+use super::kept::{Kept, Whole};
 use super::outbound::{Atoms, Shared};
 use super::tag;
 
@@ -121,10 +121,6 @@ impl Message {
     }
 }
 
-/// The multiple of its first fragment for which a message takes memory before it is there, so that it is not
-/// moved with each fragment. What a peer promises beyond that counts nothing.
-const GROWS: usize = 16;
-
 /// The state of the frames that a peer has sent.
 #[derive(Debug)]
 pub struct Inbound {
@@ -132,8 +128,6 @@ pub struct Inbound {
     headers: bool,
     cache: AtomCache,
     fragments: Fragments,
-    /// The memory of messages in fragments.
-    kept: Arc<Kept>,
     limits: Limits,
 }
 
@@ -146,7 +140,7 @@ impl Inbound {
     /// As [`Inbound::new`], with the memory of earlier messages.
     pub(crate) fn keeping(agreed: Flags, limits: Limits, kept: Arc<Kept>) -> Inbound {
         let headers = agreed.contains(Flags::DIST_HDR_ATOM_CACHE);
-        Inbound { headers, cache: AtomCache::default(), fragments: Fragments::default(), kept, limits }
+        Inbound { headers, cache: AtomCache::default(), fragments: Fragments::new(kept), limits }
     }
 
     /// Takes a frame, which is not empty, and returns the message that is whole by it.
@@ -178,20 +172,11 @@ impl Inbound {
         let (sequence, left) = (number(0), number(8));
         let whole = if first {
             let (atoms, start) = self.cache.header(frame, 18)?;
-            // The message has so many bytes if all fragments are as long as the first one.
-            let len = usize::try_from(left).unwrap_or(usize::MAX).saturating_mul(frame.len() - start);
-            let mut bytes = self.kept.take(len);
-            // The message grows with what comes where this memory is not to be had.
-            let _ = bytes.try_reserve(len.min(GROWS * (frame.len() - start)).min(kept::MOST));
-            bytes.extend_from_slice(&frame[start..]);
-            self.fragments.begin(sequence, left, Sequence { atoms, bytes }, &self.limits)?
+            self.fragments.begin(sequence, left, atoms, &frame[start..], &self.limits)?
         } else {
             self.fragments.add(sequence, left, &frame[18..], &self.limits)?
         };
-        let whole = whole.map(|Sequence { bytes, atoms }| {
-            self.message(Whole::lent(bytes, Arc::downgrade(&self.kept)), 0, atoms, false)
-        });
-        whole.transpose()
+        whole.map(|(atoms, bytes)| self.message(bytes, 0, atoms, false)).transpose()
     }
 
     /// Returns how many messages have begun and are not whole.
