@@ -15,6 +15,7 @@ laws! {
     }
     everywhere {
         a_timer_tells_how_much_time_is_left,
+        a_timer_that_is_never_over_is_kept,
         a_message_may_be_sent_at_an_instant,
         an_exit_that_nobody_needs_any_more_holds_nothing,
         a_timer_that_has_been_cancelled_is_never_received,
@@ -44,6 +45,33 @@ fn a_timer_tells_how_much_time_is_left(on: &Systems) {
     eventually("they are given up", || !exit.is_pending() && !never.is_pending());
     assert_eq!((exit.remaining(), never.cancel_remaining()), (None, None));
     assert!(!process.kill_after(Duration::ZERO).is_pending(), "there is nobody to be killed");
+}
+
+fn a_timer_that_is_never_over_is_kept(on: &Systems) {
+    run_process(on.here(), builder(on), |mut me: Process<()>| {
+        let timer = me.start_timer(Duration::MAX);
+        assert_eq!(me.timer_remaining(timer), Some(Duration::MAX));
+        assert_eq!(me.cancel_timer(timer), Some(Duration::MAX));
+        assert_eq!((me.timer_remaining(timer), me.cancel_timer(timer)), (None, None));
+    });
+    let (dropped, undelivered) = (Signal::new(), Signal::new());
+    let hook = undelivered.clone();
+    let body = async |mut me: Process<_>| drop(me.receive().await);
+    let process = builder(on).on_undelivered(move |_| _ = hook.add()).spawn(body).unwrap();
+    // Their handles are dropped at once.
+    process.send_after(Duration::MAX, dropped.on_drop());
+    let held = dropped.on_drop();
+    process.send_interval(Duration::MAX, move || {
+        let _held = &held;
+        unreachable!("it is never due")
+    });
+    process.exit_after(Duration::MAX, ExitReason::Kill);
+    assert!(process.send_after(Duration::MAX, dropped.on_drop()).cancel());
+    assert_eq!((dropped.count(), undelivered.count()), (1, 0), "only what was cancelled is gone");
+    process.exit(ExitReason::Shutdown);
+    assert_eq!(process.ended().wait(), ExitReason::Shutdown);
+    eventually("they are given up", || dropped.count() == 3);
+    assert_eq!(undelivered.count(), 1, "the message has gone where those of the process go");
 }
 
 fn a_message_may_be_sent_at_an_instant(on: &Systems) {

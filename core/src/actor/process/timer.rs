@@ -3,8 +3,8 @@
 //! A timer is a sleep whose waker does the rest ([`alarm`]): there is no task and no thread to it, and every
 //! driver that can fire a deadline can run it. Only where the operating system refuses the driver what it
 //! needs does a thread wait for the deadline; where it refuses that, too, the timer gives up what it holds.
-//! It refers to its target weakly, and so does the target to it: a process that receives no more has its
-//! timers give up what they hold.
+//! It refers to its target weakly, and so does the target to it, unless it is never due, when nothing else
+//! would keep it: a process that receives no more has its timers give up what they hold.
 //!
 //! | timer                                                                   | does            | file         |
 //! |-------------------------------------------------------------------------|-----------------|--------------|

@@ -1,9 +1,8 @@
 //! The consequences of signals and ends, collected under the lock of a process and done after it.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use super::Later;
-use super::later::give_up;
+use super::later::{Known, give_up};
 use crate::actor::process::pid::{AtExit, HookId, Pid, Signal};
 use crate::base::panic::discard_panic;
 use crate::base::small_map::SmallMap;
@@ -43,7 +42,7 @@ pub(super) struct Left {
     /// The outcome of these questions.
     pub(super) failure: Option<Failure>,
     /// The messages that would have been sent to the process later.
-    pub(super) timers: SmallMap<HookId, Weak<dyn Later>>,
+    pub(super) timers: SmallMap<HookId, Known>,
     /// The backend to which those messages go.
     pub(super) home: Option<Arc<dyn Backend>>,
     /// The wakers of sends that will never be received.

@@ -36,11 +36,37 @@ pub(in crate::actor::process) trait Later: Send + Sync {
     fn is_for_successors(&self) -> bool;
 }
 
+/// A timer as its process knows it.
+#[derive(Clone)]
+pub(super) enum Known {
+    /// It is kept by what will wake it.
+    Due(Weak<dyn Later>),
+    /// It is never due: nothing will wake it, so the process keeps it.
+    Never(Arc<dyn Later>),
+}
+
+impl Known {
+    fn of<L: Later + 'static>(timer: &Arc<L>) -> Known {
+        match timer.deadline() {
+            Some(None) => Known::Never(Arc::clone(timer) as Arc<dyn Later>),
+            _ => Known::Due(Arc::downgrade(timer) as Weak<dyn Later>),
+        }
+    }
+
+    /// Returns the timer, if there is still somebody who keeps it.
+    fn get(&self) -> Option<Arc<dyn Later>> {
+        match self {
+            Known::Due(timer) => timer.upgrade(),
+            Known::Never(timer) => Some(Arc::clone(timer)),
+        }
+    }
+}
+
 /// Has timers give their messages up, which then go where those of the process go.
-pub(super) fn give_up(timers: SmallMap<HookId, Weak<dyn Later>>, home: Option<Arc<dyn Backend>>) {
+pub(super) fn give_up(timers: SmallMap<HookId, Known>, home: Option<Arc<dyn Backend>>) {
     let timers = timers.into_entries().into_iter();
     let left: Vec<detached::Work> =
-        timers.filter_map(|(_, timer)| timer.upgrade().and_then(|timer| timer.give_up())).collect();
+        timers.filter_map(|(_, timer)| timer.get().and_then(|timer| timer.give_up())).collect();
     if !left.is_empty() {
         detached::run(home, Box::new(move || left.into_iter().for_each(discard_panic)));
     }
@@ -48,13 +74,13 @@ pub(super) fn give_up(timers: SmallMap<HookId, Weak<dyn Later>>, home: Option<Ar
 
 impl Life {
     /// Takes the timers, for good.
-    pub(super) fn take_timers(&mut self) -> SmallMap<HookId, Weak<dyn Later>> {
+    pub(super) fn take_timers(&mut self) -> SmallMap<HookId, Known> {
         self.relations
             .as_mut()
             .map_or_else(SmallMap::default, |relations| std::mem::take(&mut relations.timers))
     }
 
-    /// Forgets a timer that is over.
+    /// Forgets a timer that is over. Whoever calls this holds it: it is not dropped under the lock.
     fn forget_timer(&mut self, timer: HookId) {
         if let Some(relations) = &mut self.relations {
             relations.timers.remove(timer);
@@ -74,12 +100,12 @@ impl Life {
 
 impl<M: Send + 'static> Cell<M> {
     /// Enters a timer. Returns false when the process is over, or receives no more of what the timer sends.
-    pub(in crate::actor::process) fn enter_timer(
+    pub(in crate::actor::process) fn enter_timer<L: Later + 'static>(
         &self,
-        id: HookId,
-        timer: Weak<dyn Later>,
+        timer: &Arc<L>,
         is_message: bool,
     ) -> bool {
+        let (id, timer) = (timer.entry(), Known::of(timer));
         let mut inbox = lock(&self.inbox);
         let life = &mut inbox.life;
         let open = if is_message { !life.is_closed() } else { life.is_alive() };
@@ -93,13 +119,13 @@ impl<M: Send + 'static> Cell<M> {
     /// Takes a timer out, and returns it, if it was there.
     pub(in crate::actor::process) fn remove_timer(&self, id: HookId) -> Option<Arc<dyn Later>> {
         let timer = lock(&self.inbox).life.relations.as_mut()?.timers.remove(id);
-        timer?.upgrade()
+        timer?.get()
     }
 
     /// Returns a timer, if it is there.
     pub(in crate::actor::process) fn find_timer(&self, id: HookId) -> Option<Arc<dyn Later>> {
         let timer = lock(&self.inbox).life.relations.as_mut()?.timers.get_mut(id).cloned();
-        timer?.upgrade()
+        timer?.get()
     }
 
     /// Tells the process that a timer of its own is over, unless the process has cancelled it.
@@ -117,11 +143,11 @@ impl<M: Send + 'static> Cell<M> {
 
     /// Gives up the timers that were for the body that has ended alone.
     pub(super) fn give_up_own_timers(&self) {
-        let timers: Vec<Weak<dyn Later>> = match &lock(&self.inbox).life.relations {
+        let timers: Vec<Known> = match &lock(&self.inbox).life.relations {
             Some(relations) => relations.timers.values().into_iter().cloned().collect(),
             None => return,
         };
-        let own = timers.iter().filter_map(Weak::upgrade).filter(|timer| !timer.is_for_successors());
+        let own = timers.iter().filter_map(Known::get).filter(|timer| !timer.is_for_successors());
         for timer in own {
             lock(&self.inbox).life.forget_timer(timer.entry());
             if let Some(work) = timer.give_up() {

@@ -20,11 +20,11 @@
 //! So in the end either both sides have the link or neither has; and both have it if each has linked since it
 //! has last unlinked or begun to live.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use super::super::pid::{AtExit, By, Epoch, HookId, Identity, MonitorRef, Pid, Signal};
 use super::super::system::Request;
-use super::Later;
+use super::later::Known;
 use crate::base::panic::discard_panic;
 use crate::base::small_map::SmallMap;
 use crate::kernel::task::ExitReason;
@@ -60,7 +60,7 @@ pub(in crate::actor::process) struct Relations {
     /// The hooks, which are told of its end first.
     pub(super) hooks: SmallMap<HookId, Arc<dyn AtExit>>,
     /// Messages that are to be sent to it later.
-    pub(super) timers: SmallMap<HookId, Weak<dyn Later>>,
+    pub(super) timers: SmallMap<HookId, Known>,
     /// The questions that were dropped unanswered, perhaps by the end, with a reason that is not known yet.
     /// See [`Cell::keep_orphan`].
     pub(super) orphans: Vec<Arc<dyn Orphan>>,

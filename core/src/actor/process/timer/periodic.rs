@@ -56,8 +56,7 @@ where
         ticks: Mutex::new(Ticks { make: Some(make), due, mark: None, over: false }),
         entry: HookId::next(),
     });
-    let weak = Arc::downgrade(&timer);
-    if cell.enter_timer(timer.entry, weak, true) {
+    if cell.enter_timer(&timer, true) {
         timer.alarm.set(due);
         timer.advance();
     } else if let Some(work) = timer.give_up() {
