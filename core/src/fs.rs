@@ -9,8 +9,10 @@
 //! | shares its thread: a green task; polled beside other things, or by a foreign executor | what is in memory is read on the spot (`RWF_NOWAIT`); all else is done elsewhere |
 //!
 //! Things are beside each other in a combinator of this library: a time limit, a select, a join, a stream
-//! that merges. One of another library that polls all with its own waker is not seen to do so, and where the
-//! stack has a thread to itself, what it waits for besides is held up by the call.
+//! that merges, and also in [`unwatched`](crate::promise::unwatched). Those of another library are seen by
+//! their wakers, where they poll each part with one of its own. One that passes on the waker that it was
+//! polled with itself, as `futures::join!` and `tokio::select!` do, is not seen: where the stack has a thread
+//! to itself, the call holds up what stands beside it there.
 //!
 //! Elsewhere is, for reads of an open file on a green worker, and for writes to what has no positions, the
 //! system itself: an io_uring of the worker, where the system has one and grants it. All other operations,
@@ -29,8 +31,9 @@
 //! - A file without positions (a pipe, a terminal) has no place to read from again. What a dropped read has
 //!   taken is kept for the next one. Without an io_uring such a file takes a thread of the pool for as long
 //!   as a read waits; what can be watched is better read as a [`Pollable`](crate::io::Pollable).
-//! - A function of this module that is one step for the caller ([`write`](write()), [`write_synced`],
-//!   [`replace`](replace()), [`copy`]) goes on to its end.
+//! - Every function of this module on a path is one step for the caller, and goes on to its end: after a time
+//!   limit that is over, a [`write`](write()) may still be under way on its thread, and what a
+//!   [`create_new`](File::create_new), a [`rename`] or a [`remove_file`] was to do may have been done.
 //!
 //! A runtime that ends waits for what its pool does, until its deadline, and for what its workers have handed
 //! to the system; a read that waits for somebody else, of a pipe, goes to the pool of the process then.
