@@ -336,9 +336,10 @@ impl Strand for FiberStrand {
 
     #[inline]
     fn park(&self) {
-        // Panics are counted for each thread: a stack that unwinds is not left for another. Nor can the
-        // worker's own stack be left, which runs a task when no fiber can be had.
-        if std::thread::panicking() || !self.suspend() {
+        // Panics are counted for each thread: a stack that unwinds is not left for another. Nor is one that
+        // exits the process: the values of its thread are gone, which the others take for granted. Nor can
+        // the worker's own stack be left, which runs a task when no fiber can be had.
+        if std::thread::panicking() || worker::is_gone() || !self.suspend() {
             let parker = self.state.parker();
             worker::stall(&self.context, self.index, || !parker.is_parked(), None);
         }
@@ -346,7 +347,7 @@ impl Strand for FiberStrand {
 
     #[inline]
     fn yield_now(&self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() || worker::is_gone() {
             return std::thread::yield_now();
         }
         if self.suspender.get().is_some() {

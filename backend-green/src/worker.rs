@@ -189,6 +189,12 @@ impl Drop for Entered {
     }
 }
 
+/// Returns true if the values of this thread have ended: `std::process::exit` has been called below.
+#[inline]
+pub(crate) fn is_gone() -> bool {
+    CONTEXT.try_with(|_| ()).is_err()
+}
+
 /// Calls `f` with the worker of `shared` that this thread carries. Returns false when it carries none.
 #[inline]
 pub(crate) fn with_local(shared: &Shared, f: impl FnOnce(&Core)) -> bool {

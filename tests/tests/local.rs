@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::future::{pending, poll_fn};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -19,7 +20,7 @@ use twoply::runtime::LocalRuntime;
 use twoply::task::{self, SpawnError};
 use twoply::time::{sleep, timeout};
 use twoply::{Backend, Failure, Runtime, Wait, offload};
-use twoply_tests::{Gate, Resources, Signal, Systems, fiber_promise, laws};
+use twoply_tests::{Gate, Kind, Resources, Signal, Systems, at_exit, fiber_promise, laws};
 
 laws! {
     // One worker on a thread's stack, and one on fibers.
@@ -38,6 +39,7 @@ laws! {
         a_panic_that_passes_by_ends_the_runtime,
         a_cancelled_main_task_unwinds_from_its_wait,
         the_child_of_a_fork_is_told,
+        what_runs_at_an_exit_below_it_may_wait,
     }
     fibers {
         tasks_that_block_wait_for_each_other,
@@ -60,15 +62,15 @@ fn spawn_for_ever(runtime: &LocalRuntime, guards: &Signal) {
     runtime.spawn(wait).detach();
 }
 
-fn local(on: &Systems) -> LocalRuntime {
-    let backend = if on.kind().is_fibers() { Backend::Fibers } else { Backend::Green };
+fn local(kind: Kind) -> LocalRuntime {
+    let backend = if kind.is_fibers() { Backend::Fibers } else { Backend::Green };
     Runtime::builder().backend(backend).fibers(fiber_promise()).build_local().expect("there are descriptors")
 }
 
 fn tasks_have_no_thread_but_the_one_that_waits(on: &Systems) {
     on.alone(|| {
         let before = Resources::now().threads;
-        let runtime = local(on);
+        let runtime = local(on.kind());
         let home = thread::current().id();
         let work = async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -102,7 +104,7 @@ fn tasks_have_no_thread_but_the_one_that_waits(on: &Systems) {
 }
 
 fn nothing_runs_while_nobody_waits(on: &Systems) {
-    let runtime = local(on);
+    let runtime = local(on.kind());
     let signal = Signal::new();
     let counted = signal.clone();
     let task = runtime.spawn(async move {
@@ -118,7 +120,7 @@ fn nothing_runs_while_nobody_waits(on: &Systems) {
 }
 
 fn other_threads_start_and_wake_tasks(on: &Systems) {
-    let runtime = local(on);
+    let runtime = local(on.kind());
     let spawner = runtime.spawner().clone();
     let home = thread::current().id();
     let other = thread::spawn(move || {
@@ -136,7 +138,7 @@ fn other_threads_start_and_wake_tasks(on: &Systems) {
 }
 
 fn the_main_task_may_block_and_leaves_the_thread_to_others(on: &Systems) {
-    let runtime = local(on);
+    let runtime = local(on.kind());
     let ended = Signal::new();
     let counted = ended.clone();
     let home = thread::current().id();
@@ -170,7 +172,7 @@ fn the_main_task_may_block_and_leaves_the_thread_to_others(on: &Systems) {
 }
 
 fn a_task_that_blocks_is_woken_by_time_and_by_other_threads(on: &Systems) {
-    let runtime = local(on);
+    let runtime = local(on.kind());
     let (tx, rx) = channel::bounded(1);
     let task = runtime.spawner().spawn_fn(move || {
         sleep(Duration::from_millis(1)).wait();
@@ -184,7 +186,7 @@ fn a_task_that_blocks_is_woken_by_time_and_by_other_threads(on: &Systems) {
 }
 
 fn a_busy_runtime_keeps_its_timers(on: &Systems) {
-    let runtime = local(on);
+    let runtime = local(on.kind());
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let busy = runtime.spawn(async move {
@@ -207,7 +209,7 @@ fn a_busy_runtime_keeps_its_timers(on: &Systems) {
 }
 
 fn a_runtime_does_not_run_inside_itself(on: &Systems) {
-    let runtime = Rc::new(local(on));
+    let runtime = Rc::new(local(on.kind()));
     let inside = Rc::clone(&runtime);
     let refusals = move || {
         let refused = inside.block_on(async {}).unwrap_err();
@@ -230,23 +232,19 @@ fn another_runtime_may_run_inside_a_task(on: &Systems) {
         });
         assert!(runtime.block_on(task).unwrap().unwrap().is_some());
     };
-    let (outer, inner) = (local(on), Rc::new(local(on)));
+    let (outer, inner) = (local(on.kind()), Rc::new(local(on.kind())));
     let within = Rc::clone(&inner);
     let task = outer.spawn_local(async move { ask(&within) });
     outer.block_on(task).unwrap().unwrap();
     outer.block_on(async { ask(&inner) }).unwrap();
     let kind = on.kind();
     for spawner in [twoply::native(), on.here().spawner().clone()] {
-        let build = move || {
-            let backend = if kind.is_fibers() { Backend::Fibers } else { Backend::Green };
-            Runtime::builder().backend(backend).fibers(fiber_promise()).build_local().unwrap()
-        };
-        spawner.spawn_fn(move || ask(&build())).wait().unwrap();
+        spawner.spawn_fn(move || ask(&local(kind))).wait().unwrap();
     }
 }
 
 fn dropping_it_ends_its_tasks_there_and_then(on: &Systems) {
-    let runtime = local(on);
+    let runtime = local(on.kind());
     let spawner = runtime.spawner().clone();
     let guards = Signal::new();
     let queued = (0..3).map(|_| guards.on_drop()).collect::<Vec<_>>();
@@ -281,7 +279,7 @@ fn dropping_it_ends_its_tasks_there_and_then(on: &Systems) {
 }
 
 fn a_shutdown_ends_what_it_can_until_its_deadline(on: &Systems) {
-    let runtime = local(on);
+    let runtime = local(on.kind());
     let guards = Signal::new();
     spawn_for_ever(&runtime, &guards);
     let release = Gate::new();
@@ -334,7 +332,7 @@ impl Drop for Home {
 
 fn local_futures_stay_at_home(on: &Systems) {
     let (said, heard) = mpsc::channel();
-    let runtime = local(on);
+    let runtime = local(on.kind());
     let (tx, rx) = channel::bounded(1);
     let value = Home::new(&said);
     let answers = runtime.spawn_local(async move {
@@ -376,7 +374,7 @@ fn a_panic_that_passes_by_ends_the_runtime(on: &Systems) {
     let guards = Signal::new();
     let spawner = RefCell::new(None);
     let passed = catch_unwind(AssertUnwindSafe(|| {
-        let runtime = local(on);
+        let runtime = local(on.kind());
         *spawner.borrow_mut() = Some(runtime.spawner().clone());
         spawn_for_ever(&runtime, &guards);
         runtime.block_on(sleep(Duration::from_millis(1))).unwrap();
@@ -388,7 +386,7 @@ fn a_panic_that_passes_by_ends_the_runtime(on: &Systems) {
 }
 
 fn a_cancelled_main_task_unwinds_from_its_wait(on: &Systems) {
-    let runtime = local(on);
+    let runtime = local(on.kind());
     let cleaned = Signal::new();
     let guard = cleaned.on_drop();
     let failed = runtime.run(move || {
@@ -407,7 +405,7 @@ fn a_cancelled_main_task_unwinds_from_its_wait(on: &Systems) {
 
 fn the_child_of_a_fork_is_told(on: &Systems) {
     on.alone(|| {
-        let runtime = local(on);
+        let runtime = local(on.kind());
         runtime.block_on(sleep(Duration::from_millis(1))).unwrap();
         let status = twoply_tests::fork(|| {
             let refused = runtime.block_on(async {}).unwrap_err();
@@ -419,7 +417,7 @@ fn the_child_of_a_fork_is_told(on: &Systems) {
 }
 
 fn tasks_that_block_wait_for_each_other(on: &Systems) {
-    let runtime = local(on);
+    let runtime = local(on.kind());
     let count = Arc::new(AtomicUsize::new(0));
     let home = thread::current().id();
     let tasks = (0..10).map(|_| {
@@ -456,7 +454,7 @@ fn a_destructor_that_waits_is_waited_for(on: &Systems) {
             self.0.add();
         }
     }
-    let runtime = local(on);
+    let runtime = local(on.kind());
     let signal = Signal::new();
     let naps = Naps(signal.clone());
     runtime
@@ -475,4 +473,26 @@ fn native_tasks_cannot_share_a_thread(_: &Systems) {
     assert_eq!(refused.kind(), ErrorKind::InvalidInput);
     let refused = Runtime::builder().backend(Backend::Fibers).build_local().unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+}
+
+/// The thread does not go on with the runtime, whose values are gone with those of the task that it is in.
+fn what_runs_at_an_exit_below_it_may_wait(on: &Systems) {
+    let kind = on.kind();
+    let output = on.in_child(|| {
+        at_exit(|| {
+            sleep(Duration::from_millis(1)).wait();
+            println!("the end has waited");
+        });
+        let in_a_task = move || {
+            let runtime = local(kind);
+            runtime.spawner().spawn_fn(|| poll_fn(|_| -> Poll<()> { process::exit(7) }).wait()).detach();
+            // This is ready while the end waits, and must not be told.
+            let _ = runtime.block_on(sleep(Duration::from_micros(100)));
+            process::exit(8);
+        };
+        let _ = twoply::native().spawn_fn(in_a_task).wait();
+    });
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("the end has waited"), "{text}");
 }

@@ -2,12 +2,13 @@
 
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process;
+use std::process::{self, Output};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use twoply::contract::strand::{ThreadStrand, enter};
 use twoply_core::future::yield_now;
 use twoply_core::time::sleep;
 use twoply_core::{Wait, channel, offload};
@@ -34,6 +35,9 @@ laws! {
         code_run_elsewhere_may_do_it_again,
         code_run_elsewhere_inherits_the_backend,
         what_runs_at_an_exit_in_a_task_may_wait,
+    }
+    native {
+        what_runs_at_an_exit_on_a_strand_of_a_threads_own_may_wait,
     }
     green {
         others_go_on_while_code_run_elsewhere_blocks_its_thread,
@@ -528,21 +532,36 @@ fn wakers_of_a_wait_compare_equal() {
     }
 }
 
-/// `exit` ends the values of its thread, and the strand among them, below the frames of the task.
-fn what_runs_at_an_exit_in_a_task_may_wait(on: &Systems) {
-    let output = on.in_child(|| {
-        at_exit(|| {
-            // More than fits where the timers of the thread were, and on another thread.
-            for _ in 0..10 {
-                sleep(Duration::from_micros(100)).wait();
-                real_wait(Duration::from_micros(100));
-            }
-            println!("the end has waited");
-        });
-        let exit = || poll_fn(|_| -> Poll<()> { process::exit(7) }).wait();
-        let _ = on.here().spawn_fn(exit).wait();
+/// Exits with a number once what runs at the exit has waited.
+fn exit_and_wait() -> ! {
+    at_exit(|| {
+        // More than fits where the timers of the thread were, and on another thread.
+        for _ in 0..10 {
+            sleep(Duration::from_micros(100)).wait();
+            real_wait(Duration::from_micros(100));
+        }
+        println!("the end has waited");
     });
+    process::exit(7)
+}
+
+fn assert_has_waited(output: &Output) {
     assert_eq!(output.status.code(), Some(7), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("the end has waited"), "{text}");
+}
+
+/// `exit` ends the values of its thread, and the strand among them, below the frames of the task.
+fn what_runs_at_an_exit_in_a_task_may_wait(on: &Systems) {
+    let output = on.in_child(|| {
+        let exit = || poll_fn(|_| -> Poll<()> { exit_and_wait() }).wait();
+        let _ = on.here().spawn_fn(exit).wait();
+    });
+    assert_has_waited(&output);
+}
+
+fn what_runs_at_an_exit_on_a_strand_of_a_threads_own_may_wait(on: &Systems) {
+    thread_local!(static STRAND: ThreadStrand = ThreadStrand::new());
+    let output = on.in_child(|| STRAND.with(|strand| enter(strand, || exit_and_wait())));
+    assert_has_waited(&output);
 }

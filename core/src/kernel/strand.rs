@@ -14,6 +14,7 @@ mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
@@ -398,6 +399,16 @@ impl StrandState {
     }
 }
 
+impl Drop for StrandState {
+    fn drop(&mut self) {
+        // A strand that has been entered is borrowed, so it stays; but `std::process::exit` ends a value of its
+        // thread nevertheless. What the program runs at its exit, on the same stack, must not find it.
+        if CURRENT.get().is_some_and(|current| std::ptr::eq(current.state.as_ptr(), self)) {
+            CURRENT.set(None);
+        }
+    }
+}
+
 /// A strand that has been entered, and is borrowed until `enter` returns.
 #[derive(Clone, Copy)]
 struct Current {
@@ -411,19 +422,19 @@ thread_local! {
     /// The strand that a backend has entered on this thread.
     static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
     /// The strand of this thread when nobody has entered one.
-    static DEFAULT: Own = Own(ThreadStrand::new());
+    static DEFAULT: Own = Own(Rc::new(ThreadStrand::new()));
 }
 
-/// A strand that is a thread's own, and lives as long as the thread's other values do.
-struct Own(ThreadStrand);
+/// A strand that is a thread's own. It lives as long as the thread's other values do, or, where it has been
+/// entered, for good.
+struct Own(Rc<ThreadStrand>);
 
 impl Drop for Own {
     fn drop(&mut self) {
-        // `std::process::exit` ends the values of its thread below frames that have entered this one. They
-        // never go on; but what the program runs at its exit, on the same stack, asks for the strand.
-        let own = &raw const self.0;
-        if CURRENT.get().is_some_and(|current| std::ptr::addr_eq(current.strand.as_ptr(), own)) {
-            CURRENT.set(None);
+        // `std::process::exit` ends the values of its thread below frames that have entered this strand. What
+        // the program runs at its exit, on the same stack, still finds it, so it stays.
+        if CURRENT.get().is_some() {
+            std::mem::forget(Rc::clone(&self.0));
         }
     }
 }
