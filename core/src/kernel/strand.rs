@@ -6,6 +6,7 @@
 //!
 //! This module never switches stacks and never blocks.
 
+mod exit;
 mod guards;
 mod parted;
 mod stops;
@@ -14,7 +15,6 @@ mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
@@ -30,6 +30,7 @@ use crate::kernel::task::{self, Header, Locals};
 use crate::kernel::trampoline::Trampoline;
 use crate::kernel::waiting::Telling;
 
+use exit::Own;
 pub(crate) use guards::InHook;
 use guards::{Alternative, DeferredCancel, Level, Marks, OuterPoll, Shield, YIELDING};
 pub(crate) use parted::{Parted, part_with};
@@ -399,16 +400,6 @@ impl StrandState {
     }
 }
 
-impl Drop for StrandState {
-    fn drop(&mut self) {
-        // A strand that has been entered is borrowed, so it stays; but `std::process::exit` ends a value of its
-        // thread nevertheless. What the program runs at its exit, on the same stack, must not find it.
-        if CURRENT.get().is_some_and(|current| std::ptr::eq(current.state.as_ptr(), self)) {
-            CURRENT.set(None);
-        }
-    }
-}
-
 /// A strand that has been entered, and is borrowed until `enter` returns.
 #[derive(Clone, Copy)]
 struct Current {
@@ -422,21 +413,7 @@ thread_local! {
     /// The strand that a backend has entered on this thread.
     static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
     /// The strand of this thread when nobody has entered one.
-    static DEFAULT: Own = Own(Rc::new(ThreadStrand::new()));
-}
-
-/// A strand that is a thread's own. It lives as long as the thread's other values do, or, where it has been
-/// entered, for good.
-struct Own(Rc<ThreadStrand>);
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        // `std::process::exit` ends the values of its thread below frames that have entered this strand. What
-        // the program runs at its exit, on the same stack, still finds it, so it stays.
-        if CURRENT.get().is_some() {
-            std::mem::forget(Rc::clone(&self.0));
-        }
-    }
+    static DEFAULT: Own = Own::new();
 }
 
 /// Runs `f` with `strand` as the current one.
