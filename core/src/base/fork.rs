@@ -160,3 +160,9 @@ impl<T: Send + Sync + 'static> Default for PerProcess<T> {
         PerProcess::new()
     }
 }
+
+impl<T> std::fmt::Debug for PerProcess<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PerProcess").finish_non_exhaustive()
+    }
+}

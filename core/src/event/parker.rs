@@ -66,7 +66,7 @@ const LAST_LEVEL: u32 = 27;
 
 /// The bits that end a wait: that of its level, that of a look, and that of cancellation if cancellation ends
 /// it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Mask(u32);
 
 /// The state word of a stack, with the means to wake it; see the [module](self).
@@ -194,6 +194,12 @@ impl Parker {
         if word & PARKED != 0 {
             self.unpark.unpark();
         }
+    }
+}
+
+impl std::fmt::Debug for Parker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parker").field("parked", &self.is_parked()).finish_non_exhaustive()
     }
 }
 

@@ -87,6 +87,15 @@ impl Default for Limits {
 #[derive(Clone)]
 pub struct ThreadCache(Arc<Shared>);
 
+impl std::fmt::Debug for ThreadCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ThreadCache")
+            .field("name", &self.0.name)
+            .field("threads", &self.threads())
+            .finish_non_exhaustive()
+    }
+}
+
 /// The state that a cache shares with its threads.
 struct Shared {
     /// The name of a thread while it runs no work that has a name of its own.

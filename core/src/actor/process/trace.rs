@@ -183,6 +183,12 @@ impl Tracer {
     }
 }
 
+impl fmt::Debug for Tracer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracer").field("missed", &self.missed).finish_non_exhaustive()
+    }
+}
+
 impl AtExit for Tracer {
     fn ended(&self, pid: &Pid, _: HookId) {
         let reason = pid.info().and_then(|info| info.reason).unwrap_or(ExitReason::NoProcess);

@@ -84,6 +84,12 @@ pub struct ThreadStrand {
     interruptible: Cell<bool>,
 }
 
+impl std::fmt::Debug for ThreadStrand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ThreadStrand").field("thread", &self.handle.thread).finish_non_exhaustive()
+    }
+}
+
 /// A descriptor to watch for one event.
 struct Watched {
     /// Weak, so that an entry ends with its source.

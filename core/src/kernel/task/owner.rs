@@ -109,6 +109,12 @@ enum Kind {
     Other(NoPanicDrop<Arc<dyn Owning>>, Option<u32>),
 }
 
+impl std::fmt::Debug for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Owner").field("is_task", &matches!(self.0, Kind::Task(_))).finish_non_exhaustive()
+    }
+}
+
 impl Owner {
     /// Returns the owner that `task` is.
     pub(crate) fn of_task(task: Arc<Shared>) -> Owner {

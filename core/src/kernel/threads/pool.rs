@@ -257,6 +257,12 @@ impl BlockingPool {
     }
 }
 
+impl fmt::Debug for BlockingPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockingPool").field("metrics", &self.metrics()).finish_non_exhaustive()
+    }
+}
+
 impl Shared {
     /// Runs work until the queue is empty.
     fn work(&self) {

@@ -225,7 +225,8 @@ impl<T: AsRef<[u8]>> Encoder<T> for Delimited {
     }
 }
 
-/// The codec of lines of text: they end with `\n` or `\r\n`, which is no part of them.
+/// The codec of lines of text: they end with `\n` or `\r\n`, which is no part of them. They are written with
+/// `\n`; a text with a `\n` in it is written as it is, and is several lines to whoever reads it.
 ///
 /// # Examples
 /// ```
@@ -246,7 +247,8 @@ impl Lines {
         Lines(Delimited::ending_with(Cow::Borrowed(b"\n")))
     }
 
-    /// Sets the number of bytes that a line may have; see [`Delimited::maximum`].
+    /// Sets the number of bytes that a line may have, to which the `\r` of one that ends with `\r\n` counts;
+    /// see [`Delimited::maximum`].
     pub fn maximum(self, bytes: usize) -> Lines {
         Lines(self.0.maximum(bytes))
     }
