@@ -13,7 +13,7 @@ use twoply_core::channel::TrySendError;
 use twoply_core::promise::{Failure, Resolver};
 use twoply_core::task::WaitingFor;
 use twoply_core::{Wait, time};
-use twoply_tests::{Gate, Systems, all_are_over, eventually, laws, start_idle};
+use twoply_tests::{Gate, Signal, Systems, all_are_over, eventually, laws, start_idle};
 
 laws! {
     everywhere {
@@ -21,7 +21,9 @@ laws! {
         a_routing_that_stands_still_holds_up_no_timer,
         with_its_last_member_a_pool_ends,
         a_pool_ends_when_its_last_member_is_stopped,
+        a_resize_brings_back_a_pool_whose_member_fails_while_it_finishes,
         a_pool_of_which_no_member_has_anything_to_do_does_not_start,
+        a_member_that_has_nothing_to_do_leaves_nothing_behind,
         a_send_to_a_pool_waits_for_room_at_its_member,
         a_pool_whose_name_is_taken_is_no_child,
         a_child_that_is_full_and_refuses_is_not_waited_for,
@@ -44,7 +46,7 @@ impl Actor for Wanted {
 
     async fn handle(&mut self, job: Job, _: &mut Context<Wanted>) -> Result<(), String> {
         match job {
-            Job::Stop => Err("it fails".to_owned()),
+            Job::Fail => Err("it fails".to_owned()),
             _ => Ok(()),
         }
     }
@@ -63,6 +65,8 @@ enum Job {
     Nothing,
     /// To stop.
     Stop,
+    /// To fail.
+    Fail,
 }
 
 impl Actor for Worker {
@@ -75,6 +79,7 @@ impl Actor for Worker {
             Job::Await(gate) => gate.opened().await,
             Job::Nothing => {}
             Job::Stop => cx.stop(),
+            Job::Fail => return Err("it fails".to_owned()),
         }
         Ok(())
     }
@@ -185,8 +190,59 @@ fn a_pool_ends_when_its_last_member_is_stopped(on: &Systems) {
     let pool = Pool::builder().size(1).on(on.here().backend());
     let pool = pool.start(move || Wanted(is_wanted.load(Relaxed))).wait().unwrap();
     wanted.store(false, Relaxed);
-    pool.send(Job::Stop).wait().map_err(drop).unwrap();
+    pool.send(Job::Fail).wait().map_err(drop).unwrap();
     assert_eq!(pool.process().ended().wait(), ExitReason::Normal);
+    all_are_over(on);
+}
+
+fn a_resize_brings_back_a_pool_whose_member_fails_while_it_finishes(on: &Systems) {
+    for comes_later in [true, false] {
+        let made = Signal::new();
+        let counted = made.clone();
+        let pool = Pool::builder().size(1).on(on.here().backend());
+        let pool = pool.start(move || {
+            counted.add();
+            Worker
+        });
+        let pool = pool.wait().unwrap();
+        let (old, gate) = (pool.members()[0].clone(), Gate::new());
+        old.send(Job::Await(gate.clone())).wait().map_err(drop).unwrap();
+        old.send(Job::Fail).wait().map_err(drop).unwrap();
+        eventually("it is busy", || gate.waiting() > 0);
+        old.drain(ExitReason::Shutdown);
+        if comes_later {
+            assert!(matches!(pool.try_send(Job::Nothing), Err(TrySendError::Closed(_))));
+            gate.open();
+            eventually("it is restarted", || made.count() == 2);
+            pool.resize(2).wait().unwrap();
+        } else {
+            let resized = pool.clone();
+            let resize = on.there().spawn(async move { resized.resize(2).await });
+            eventually("there are others", || pool.members().len() == 2);
+            assert!(pool.ask(Job::Who).wait().is_ok(), "they do not wait for it");
+            gate.open();
+            resize.wait().unwrap().unwrap();
+        }
+        assert_eq!(pool.members().len(), 2);
+        assert_eq!(pool.supervisor().count().wait().unwrap().specs, 2);
+        assert!(pool.ask(Job::Who).wait().is_ok());
+        pool.stop().wait();
+    }
+    all_are_over(on);
+}
+
+fn a_member_that_has_nothing_to_do_leaves_nothing_behind(on: &Systems) {
+    let only_first = AtomicBool::new(true);
+    let pool = Pool::builder().size(2).on(on.here().backend());
+    let pool = pool.start(move || Wanted(only_first.swap(false, Relaxed))).wait().unwrap();
+    for _ in 0..3 {
+        assert_eq!(pool.supervisor().count().wait().unwrap().specs, 1);
+        assert_eq!(pool.members().len(), 1);
+        assert!(matches!(pool.resize(3).wait(), Err(ChildError::Ignored)));
+    }
+    pool.resize(1).wait().unwrap();
+    assert!(pool.send(Job::Nothing).wait().is_ok());
+    pool.stop().wait();
     all_are_over(on);
 }
 

@@ -81,8 +81,8 @@ struct Shared<M: Send + 'static> {
     route: Route<M>,
     waits: Waits<M>,
     supervisor: SupervisorRef,
-    /// The ids of members that have been found to be over, and of which the supervisor still has the specs.
-    gone: Mutex<Vec<Arc<str>>>,
+    /// The members that have been taken out of the list, and of which the supervisor still has the specs.
+    gone: Mutex<Vec<Member<M>>>,
     /// Makes further members. It belongs to the specs of those that there are: with their supervisor it goes,
     /// and with it the receiver of a shared queue.
     maker: Weak<dyn Members<M>>,
@@ -370,7 +370,10 @@ impl<M: Send + 'static> Pool<M> {
         members.iter().map(|member| member.process.clone()).filter(|process| !process.is_closed()).collect()
     }
 
-    /// Returns the supervisor of the members, to link to it, to monitor it or to look at its tree.
+    /// Returns the supervisor of the members, to link to it, to monitor it or to look at its tree. To stop
+    /// the last member there is to end the pool, so none is left to be
+    /// [restarted](SupervisorRef::restart_child), and what waits in a [shared](Routing::first_idle) queue is
+    /// dropped; to exchange a member, [resize](Pool::resize) to one more first.
     ///
     /// ```
     /// # use std::convert::Infallible;
@@ -399,8 +402,8 @@ impl<M: Send + 'static> Pool<M> {
     /// ([`ProcessRef::stop_gracefully`]), which this waits for. Resizes take turns.
     ///
     /// # Errors
-    /// When a member cannot be started, or the pool has ended, as it does with its last member. Those that
-    /// have been started stay.
+    /// When a member cannot be started, or has nothing to do ([`ChildError::Ignored`]); those that have been
+    /// started stay. Or when the pool has ended, as it does with its last member.
     ///
     /// # Examples
     /// ```
@@ -432,23 +435,39 @@ impl<M: Send + 'static> Pool<M> {
             return Err(ChildError::Ended(ExitReason::NoProcess));
         };
         let gone = self.take_surplus(size);
-        join_all(gone.iter().map(|member| member.process.stop_gracefully(ExitReason::Shutdown))).await;
-        let before = std::mem::take(&mut *lock_std(&self.0.gone));
-        for id in gone.into_iter().map(|member| member.id).chain(before) {
-            // One that has failed meanwhile runs again.
-            self.0.supervisor.terminate_child(&*id).await?;
-            self.0.supervisor.delete_child(&*id).await?;
-        }
-        while self.list().len() < size {
+        // Those that are missing come first: the last of the others would take the pool along.
+        for _ in self.list().len()..size {
             let spec = Arc::clone(&maker).spec(*next);
             *next += 1;
             let (id, child) = (Arc::from(spec.id()), spec.reference());
-            self.0.supervisor.start_child(spec).await?;
-            if let Some(process) = child.process() {
-                self.add(Member { id, process });
+            if let Err(error) = self.0.supervisor.start_child(spec).await {
+                if matches!(error, ChildError::Ignored) {
+                    self.delete(&id).await?;
+                }
+                return Err(error);
+            }
+            match child.process() {
+                Some(process) => self.add(Member { id, process }),
+                None => self.delete(&id).await?,
             }
         }
+        join_all(gone.iter().map(|member| member.process.stop_gracefully(ExitReason::Shutdown))).await;
+        for member in &gone {
+            self.delete(&member.id).await?;
+            // This is not the last reference to the process, so no message of the user's is dropped.
+            lock_std(&self.0.gone).retain(|other| other.id != member.id);
+        }
         Ok(())
+    }
+
+    /// Has the supervisor forget a child, which may run: one that has failed while it finished runs again.
+    async fn delete(&self, id: &str) -> Result<(), ChildError> {
+        let deleted = match self.0.supervisor.terminate_child(id).await {
+            Ok(()) => self.0.supervisor.delete_child(id).await,
+            error => error,
+        };
+        // A resize that was given up may have been here before.
+        if matches!(deleted, Err(ChildError::NotFound)) { Ok(()) } else { deleted }
     }
 
     /// Stops the pool when its members have finished what they have been sent; nothing more is taken
@@ -521,16 +540,20 @@ impl<M: Send + 'static> Pool<M> {
         Arc::clone(&lock_std(&self.0.members))
     }
 
-    /// Takes those out of the list that are over, and those beyond `size`.
+    /// Takes those out of the list that are over, and those beyond `size`. Returns all that have been taken
+    /// out, also earlier, and of which the supervisor still has the specs.
     fn take_surplus(&self, size: usize) -> Vec<Member<M>> {
         let mut members = lock_std(&self.0.members);
         let (mut kept, over): (Vec<_>, Vec<_>) =
             members.iter().cloned().partition(|member| !member.process.is_closed());
         let surplus = kept.split_off(size.min(kept.len()));
         let before = std::mem::replace(&mut *members, Arc::new(kept));
-        drop(members);
+        let mut gone = lock_std(&self.0.gone);
+        gone.extend([over, surplus].concat());
+        let all = gone.clone();
+        drop((gone, members));
         drop(before);
-        [over, surplus].concat()
+        all
     }
 
     /// Puts a member at the end of the list.
@@ -547,7 +570,7 @@ impl<M: Send + 'static> Pool<M> {
         let mut members = lock_std(&self.0.members);
         let left: Vec<_> = members.iter().filter(|other| other.id != member.id).cloned().collect();
         if left.len() < members.len() {
-            lock_std(&self.0.gone).push(Arc::clone(&member.id));
+            lock_std(&self.0.gone).push(member.clone());
         }
         let before = std::mem::replace(&mut *members, Arc::new(left));
         drop(members);

@@ -217,9 +217,15 @@ impl<M: Send + 'static> StartingPool<M> {
     /// Waits until all members have been started.
     pub(in crate::actor) async fn finish(self) -> Result<Pool<M>, StartError> {
         self.supervisor.finish().await?;
-        let started = self.members.into_iter();
-        let members = started.filter_map(|(id, child)| Some(Member { id, process: child.process()? }));
-        let members = Arc::new(members.collect());
+        let mut members = Vec::new();
+        for (id, child) in self.members {
+            match child.process() {
+                Some(process) => members.push(Member { id, process }),
+                // It has nothing to do. Where the pool has ended meanwhile there is nothing to delete.
+                None => _ = self.pool.delete(&id).await,
+            }
+        }
+        let members = Arc::new(members);
         let before = std::mem::replace(&mut *lock_std(&self.pool.0.members), members);
         drop(before);
         Ok(self.pool)
