@@ -14,7 +14,7 @@ use super::spec::ChildSpec;
 use super::{AutoShutdown, Strategy};
 #[cfg(doc)]
 use super::{ChildError, PlanError};
-use crate::actor::{ExitReason, Process, Registry};
+use crate::actor::{Process, Registry};
 use crate::channel::broadcast;
 use crate::kernel::backend::Backend;
 use crate::kernel::task::set_own_hook;
@@ -199,8 +199,7 @@ impl Supervisor {
     /// itself or by a request. It fails to start where none of them has anything to do.
     pub(in crate::actor) fn ending_with_its_children(mut self) -> Supervisor {
         self.plan.needs_children = true;
-        self.plan.auto_reason = ExitReason::Normal;
-        self.auto_shutdown(AutoShutdown::AllSignificant)
+        self
     }
 
     /// Limits the number of children, whether they run or not; unless this is called there is no limit. One

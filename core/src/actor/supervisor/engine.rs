@@ -86,7 +86,7 @@ pub(super) async fn supervise(
             break reason;
         }
         if engine.is_of_no_use() {
-            break engine.plan.auto_reason.clone();
+            break ExitReason::Normal;
         }
     };
     engine.stop_all().await;
@@ -162,7 +162,7 @@ impl Engine {
                 spec.significant && !self.children.iter().any(|(_, child)| child.is_significant_and_alive())
             }
         };
-        if significant { Flow::Break(self.plan.auto_reason.clone()) } else { Flow::Continue(()) }
+        if significant { Flow::Break(ExitReason::Shutdown) } else { Flow::Continue(()) }
     }
 
     /// Records that the child is over, and nothing will start it but a request. Temporary children and those

@@ -12,7 +12,7 @@ use super::handle::SupervisorRef;
 use super::report::{Events, Report};
 use super::spec::Restart;
 use super::{AutoShutdown, Strategy, engine, starter};
-use crate::actor::{Builder, ExitReason, Process, Registry};
+use crate::actor::{Builder, Process, Registry};
 use crate::channel::oneshot;
 use crate::kernel::backend::Backend;
 use crate::kernel::strand::trampoline;
@@ -34,10 +34,9 @@ pub(super) struct Plan {
     pub(super) intensity: usize,
     pub(super) period: Duration,
     pub(super) auto_shutdown: AutoShutdown,
-    /// The reason for the end that this leads to.
-    pub(super) auto_reason: ExitReason,
-    /// True if the supervisor is over without a significant child, also when the last one is stopped by a
-    /// request or has nothing to do. That is no automatic shutdown as OTP has it.
+    /// True if the supervisor is over, in order, when none of the significant children is left: the last one
+    /// has ended by itself, or been stopped by a request, or has nothing to do. That is no automatic shutdown
+    /// as OTP has it.
     pub(super) needs_children: bool,
     /// The most children that the supervisor may have, whether they run or not.
     pub(super) max_children: usize,
@@ -147,7 +146,6 @@ impl Plan {
             intensity: INTENSITY,
             period: PERIOD,
             auto_shutdown: AutoShutdown::default(),
-            auto_reason: ExitReason::Shutdown,
             needs_children: false,
             max_children: usize::MAX,
             observer: None,
@@ -185,7 +183,7 @@ impl Plan {
         let error = match (child.significant, child.restart, self.auto_shutdown) {
             _ if child.once && child.restart != Restart::Temporary => PlanError::OnceButNotTemporary,
             (true, Restart::Permanent, _) => PlanError::SignificantAndPermanent,
-            (true, _, AutoShutdown::Never) => PlanError::SignificantForNobody,
+            (true, _, AutoShutdown::Never) if !self.needs_children => PlanError::SignificantForNobody,
             _ if child.limit.is_some_and(|(_, period)| period.is_zero()) => PlanError::NoPeriod,
             _ => return Ok(()),
         };
