@@ -232,8 +232,9 @@ pub enum MachineEvent<M, T = ()> {
 ///    the next event, and those that had been received and not been handled come behind them.
 /// 4. Events that were [inserted](Transition::then) come before all these, the first one first.
 /// 5. Timeouts are set and cancelled, in the order in which both handlers have said so. So one that is set
-///    along with a change of state is about the new state. One of zero, or that is over by now, is an event
-///    once nothing else is left that has been received, and before anything is received.
+///    along with a change of state is about the new state. One of zero is an event once nothing else is left
+///    that has been received, and before anything is received. One for an instant that has passed comes to
+///    the mailbox at once, behind what is there.
 /// 6. The next event is handled: one that is left, or a timeout of zero, or what comes to the mailbox.
 ///    Whatever it is, it cancels the timeout of events.
 #[must_use = "a transition does nothing unless the handler returns it"]
@@ -418,7 +419,8 @@ impl<S: StateMachine> MachineContext<'_, S> {
         self.changes.push((Kind::State, Some(When::In(duration))));
     }
 
-    /// As [`set_state_timeout`](MachineContext::set_state_timeout), with the instant at which it is over.
+    /// As [`set_state_timeout`](MachineContext::set_state_timeout), with the instant at which it is over, by
+    /// the clock of [`time::now`](crate::time::now).
     pub fn set_state_timeout_at(&mut self, instant: Instant) {
         self.changes.push((Kind::State, Some(When::At(instant))));
     }
@@ -434,7 +436,8 @@ impl<S: StateMachine> MachineContext<'_, S> {
         self.changes.push((Kind::Event, Some(When::In(duration))));
     }
 
-    /// As [`set_event_timeout`](MachineContext::set_event_timeout), with the instant at which it is over.
+    /// As [`set_event_timeout`](MachineContext::set_event_timeout), with the instant at which it is over, by
+    /// the clock of [`time::now`](crate::time::now).
     pub fn set_event_timeout_at(&mut self, instant: Instant) {
         self.changes.push((Kind::Event, Some(When::At(instant))));
     }
@@ -451,15 +454,16 @@ impl<S: StateMachine> MachineContext<'_, S> {
         self.changes.push((Kind::Named(name), Some(When::In(duration))));
     }
 
-    /// As [`set_timeout`](MachineContext::set_timeout), with the instant at which it is over.
+    /// As [`set_timeout`](MachineContext::set_timeout), with the instant at which it is over, by
+    /// the clock of [`time::now`](crate::time::now).
     ///
     /// # Examples
     /// An auction that closes when it has said it would, however often it is asked to.
     ///
     /// ```
-    /// use std::time::{Duration, Instant};
     /// use std::convert::Infallible;
-    /// use twoply::Wait;
+    /// use std::time::{Duration, Instant};
+    /// use twoply::{Wait, time};
     /// use twoply::actor::{Actor, ExitReason, Machine, MachineContext, MachineEvent, StateMachine, Transition};
     ///
     /// struct Auction(Instant);
@@ -488,7 +492,7 @@ impl<S: StateMachine> MachineContext<'_, S> {
     ///     }
     /// }
     ///
-    /// let auction = Machine::new(Auction(Instant::now() + Duration::from_millis(2))).spawn()?;
+    /// let auction = Machine::new(Auction(time::now() + Duration::from_millis(2))).spawn()?;
     /// auction.send(()).wait()?;
     /// assert_eq!(auction.ended().wait().to_string(), "shutdown: closed");
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use super::{MachineContext, MachineEvent, Next, StateMachine, Transition};
 use crate::actor::{Actor, Context, Down, Exit, ExitReason, TimerRef};
 use crate::kernel::coop;
-use crate::time;
 
 /// An event of this machine.
 type EventOf<S> = MachineEvent<<S as StateMachine>::Message, <S as StateMachine>::Timer>;
@@ -23,16 +22,6 @@ pub(super) enum When {
     In(Duration),
     /// It comes at this instant.
     At(Instant),
-}
-
-impl When {
-    /// Returns true if it is an event at once, `now`.
-    fn is_over(self, now: Instant) -> bool {
-        match self {
-            When::In(duration) => duration.is_zero(),
-            When::At(instant) => instant <= now,
-        }
-    }
 }
 
 /// The kinds of timeouts. There is one of each at most.
@@ -92,8 +81,7 @@ pub struct Machine<S: StateMachine> {
     postponed: VecDeque<EventOf<S>>,
     /// The timeouts that run. Few, so they are searched.
     running: Vec<(Kind<S::Timer>, TimerRef)>,
-    /// The timeouts that were over when they were set: events to come once the queue is empty, the oldest
-    /// first.
+    /// The timeouts of zero: events to come once the queue is empty, the oldest first.
     zero: VecDeque<Kind<S::Timer>>,
     /// The changes of timeouts that the handlers of this transition have made. Empty between transitions.
     changes: Vec<Change<S::Timer>>,
@@ -185,16 +173,11 @@ impl<S: StateMachine> Machine<S> {
 
     /// Makes the changes of timeouts that the handlers want.
     fn set_timeouts(&mut self, cx: &mut Context<Machine<S>>) {
-        if self.changes.is_empty() {
-            return;
-        }
-        // One for all, so that they come in their order.
-        let now = time::now();
         for (kind, when) in mem::take(&mut self.changes) {
             self.cancel(&kind, cx);
             match when {
                 None => {}
-                Some(when) if when.is_over(now) => self.zero.push_back(kind),
+                Some(When::In(Duration::ZERO)) => self.zero.push_back(kind),
                 Some(When::In(duration)) => self.running.push((kind, cx.start_timer(duration))),
                 Some(When::At(instant)) => self.running.push((kind, cx.start_timer_at(instant))),
             }
