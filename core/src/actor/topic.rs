@@ -66,7 +66,8 @@ pub enum Backlog {
     Disconnect,
 }
 
-/// The outcome of a publication, in a [`Topic`] or to a [group](Group::try_publish).
+/// The outcome of a publication: in a [`Topic`], to a [group](Group::try_publish), or to those of one
+/// [key](super::Directory::try_publish).
 ///
 /// # Examples
 /// ```
@@ -88,7 +89,7 @@ pub struct Published {
     pub delivered: usize,
     /// The subscribers that have missed it, because they had no room.
     pub missed: Vec<Pid>,
-    /// The subscribers that are none any more because of that.
+    /// The subscribers of a topic that are none any more because of that; members of a group stay.
     pub disconnected: Vec<Pid>,
 }
 

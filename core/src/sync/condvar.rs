@@ -168,7 +168,8 @@ impl fmt::Debug for Condvar {
 }
 
 /// A guard of a [`Mutex`] that a [`Condvar`] takes and gives back: a [`MutexGuard`] or an
-/// [`OwnedMutexGuard`].
+/// [`OwnedMutexGuard`]. It serves code that has one of them: what is generic over guards cannot say whether
+/// the future of a wait is [`Send`], so it cannot be spawned.
 ///
 /// # Examples
 /// ```
