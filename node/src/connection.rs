@@ -43,6 +43,8 @@ pub(crate) struct Connection {
     /// The row of the peer, which all of its pids have.
     pub(crate) row: NodeRow,
     stream: Stream,
+    /// True where this node has made it.
+    pub(crate) is_ours: bool,
     pub(crate) outbox: Outbox,
     /// Counts what the writer writes; a hint for the reader.
     writes: AtomicU64,
@@ -126,7 +128,7 @@ impl Tables {
 }
 
 impl Connection {
-    pub(crate) fn new(shared: &Arc<Shared>, peer: Peer, stream: Stream) -> Arc<Connection> {
+    pub(crate) fn new(shared: &Arc<Shared>, peer: Peer, stream: Stream, is_ours: bool) -> Arc<Connection> {
         Arc::new(Connection {
             row: shared.nodes.node(&peer.name, peer.creation),
             shared: Arc::clone(shared),
@@ -134,6 +136,7 @@ impl Connection {
             writes: AtomicU64::new(0),
             peer,
             stream,
+            is_ours,
             waiting: Waiting::new(shared.settings.limits.waiting),
             kept: Arc::new(Kept::beside(Arc::clone(&shared.largest))),
             tables: Mutex::default(),
@@ -164,7 +167,7 @@ impl Connection {
     }
 
     /// Returns true if a pid is of this incarnation of the peer.
-    fn is_of(&self, pid: &wire::Pid) -> bool {
+    pub(crate) fn is_of(&self, pid: &wire::Pid) -> bool {
         *pid.node == *self.peer.name && pid.creation == self.peer.creation
     }
 

@@ -199,9 +199,10 @@ pub(crate) async fn accept(
             Asked::Withdrawn => return Err(HandshakeError::Nok.into()),
             Asked::Done { last, peer } => {
                 let peering = peering.ok_or(ConnectError::Malformed)?;
-                // The old connection is ended, and everybody told, before the peer hears that the new one is
-                // up.
-                peering.end_the_last().await;
+                // The peer hears that this connection is up when it is certain that it will be.
+                if !peering.claim().await {
+                    return Err(HandshakeError::Nok.into());
+                }
                 talk.say(&last).await?;
                 return Ok((talk.done(peer), peering));
             }

@@ -30,6 +30,8 @@ mod hostile;
 mod memory;
 #[path = "node_faults/reach.rs"]
 mod reach;
+// Not each suite needs all of it.
+#[allow(dead_code)]
 #[path = "node_faults/scripted.rs"]
 mod scripted;
 

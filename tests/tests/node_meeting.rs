@@ -17,6 +17,9 @@ use twoply_node::wire::{
 use twoply_node::{Builder, ConnectError, Event as NodeEvent, Node, StartError};
 use twoply_tests::{ErlangNode, Resources, Systems, eventually, laws, side_by_side};
 
+use self::crossed::{
+    an_attempt_is_given_up_when_the_nodes_are_connected, what_the_greater_name_connects_goes_first,
+};
 use self::said::what_others_do_wrong_is_said_once_a_second;
 use self::scripted::{COOKIE, SOON, Scripted};
 use self::turns::{
@@ -26,9 +29,11 @@ use self::turns::{
 };
 use self::twice::a_node_that_connects_twice_at_first_use_is_there_once;
 
-// Not each suite needs all of it.
+#[path = "node_meeting/crossed.rs"]
+mod crossed;
 #[path = "node_meeting/said.rs"]
 mod said;
+// Not each suite needs all of it.
 #[allow(dead_code)]
 #[path = "node_faults/scripted.rs"]
 mod scripted;
@@ -52,6 +57,8 @@ laws! {
         an_end_is_told_before_the_next_connection_is_made,
         who_is_told_of_an_end_may_connect_again_at_once,
         a_node_that_connects_twice_at_first_use_is_there_once,
+        what_the_greater_name_connects_goes_first,
+        an_attempt_is_given_up_when_the_nodes_are_connected,
     }
     two_workers {
         nodes_that_connect_at_once_many_times_agree,

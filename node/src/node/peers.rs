@@ -13,12 +13,17 @@ use twoply_core::net::{TcpListener, TcpStream, lookup};
 use twoply_core::sync::Notify;
 use twoply_core::time::timeout_at;
 
+use self::peering::By;
 use super::queue::Queues;
 use super::remote::{Remote, Route};
 use super::{Node, Shared};
 use crate::connection::{self, Connection};
 use crate::meet::{self, ConnectError, in_time};
 use crate::wire::{self, Atom, HandshakeError, Status, split_name};
+
+pub(crate) use self::peering::Peering;
+
+mod peering;
 
 /// The handshakes that others may have begun at a time.
 const MAX_PENDING: usize = 128;
@@ -219,6 +224,17 @@ impl Peers {
         }
     }
 
+    /// Waits until the node is connected.
+    async fn is_up(&self, name: &str) {
+        loop {
+            let changed = self.changed.notified();
+            if self.up(name).is_some() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Has nobody find a connection any more, which has ended.
     pub(super) fn end(&self, connection: &Arc<Connection>) {
         let mut slots = self.slots();
@@ -261,56 +277,6 @@ impl Slot {
     }
 }
 
-/// An attempt at a connection. It is given up when this is dropped, unless it has succeeded.
-pub(crate) struct Peering {
-    shared: Arc<Shared>,
-    name: String,
-    number: u64,
-}
-
-impl Peering {
-    fn is_in(&self, slot: Option<&Slot>) -> bool {
-        matches!(slot, Some(Slot::Ours(number) | Slot::Theirs(number)) if *number == self.number)
-    }
-
-    /// Returns true if this attempt still counts.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.is_in(self.shared.peers.slots().get(&self.name))
-    }
-
-    /// Ends the connection that there has been, if there is one, and waits until everybody has been told.
-    pub(crate) async fn end_the_last(&self) {
-        let last = self.shared.peers.slots().get(&self.name).and_then(Slot::connection).cloned();
-        if let Some(connection) = last {
-            connection.stop("the node has connected again");
-            connection.over.cancelled().await;
-        }
-    }
-
-    /// Enters the connection, unless another one has been quicker. Returns true where it is the one. Both
-    /// sides have proved it, so it goes before each attempt that is still under way, whoever has begun that.
-    fn up(&self, connection: &Arc<Connection>) -> bool {
-        let mut slots = self.shared.peers.slots();
-        let is_free = !matches!(slots.get(&self.name), Some(Slot::Up(_) | Slot::Ending(_)));
-        if self.shared.over.is_cancelled() || !is_free {
-            return false;
-        }
-        slots.insert(self.name.clone(), Slot::Up(Arc::clone(connection)));
-        true
-    }
-}
-
-impl Drop for Peering {
-    fn drop(&mut self) {
-        let mut slots = self.shared.peers.slots();
-        if self.is_in(slots.get(&self.name)) {
-            slots.remove(&self.name);
-        }
-        drop(slots);
-        self.shared.peers.changed.notify_waiters();
-    }
-}
-
 impl Shared {
     /// Says what is to become of a node that calls itself `name`, of which nothing is proved. Without a
     /// [`Peering`] it is refused. One whose last connection has ended is told when everybody here knows that.
@@ -339,18 +305,22 @@ impl Shared {
             Some(Slot::Theirs(_)) => Status::Ok,
             Some(Slot::Up(_)) => Status::Alive,
         };
-        if matches!(status, Status::Ok | Status::OkSimultaneous) {
+        let last = slots.get(name).and_then(Slot::connection).cloned();
+        if matches!(status, Status::Ok | Status::OkSimultaneous)
+            && !matches!(slots.get(name), Some(Slot::Theirs(_)))
+        {
             slots.insert(name.to_owned(), Slot::Theirs(number));
         }
         drop(slots);
         let welcome = !matches!(status, Status::Nok | Status::NotAllowed);
-        let peering = Peering { shared: Arc::clone(self), name: name.to_owned(), number };
+        let by = By::Them(last);
+        let peering = Peering { shared: Arc::clone(self), name: name.to_owned(), number, by };
         Some((status, welcome.then_some(peering)))
     }
 
     fn start(self: &Arc<Self>, peering: Peering, met: meet::Met) -> Option<Arc<Connection>> {
         let (peer, stream, rest) = met;
-        let connection = Connection::new(self, peer, stream);
+        let connection = Connection::new(self, peer, stream, matches!(peering.by, By::Us));
         if !peering.up(&connection) {
             return None;
         }
@@ -391,7 +361,13 @@ impl Shared {
                         let address = self.peers.discovery.find(name).await?;
                         meet::connect(self, Some(&peering), name, address).await
                     };
-                    match in_time(meeting).await {
+                    let met = twoply_core::select! {
+                    await;
+                        met = in_time(meeting) => met,
+                        // Nothing comes of this attempt any more.
+                        () = self.peers.is_up(name) => continue,
+                    };
+                    match met {
                         Ok((met, _)) => {
                             if let Some(connection) = self.start(peering, met) {
                                 return Ok(connection);
@@ -454,7 +430,8 @@ impl Shared {
                 let number = self.number();
                 slots.insert(name.to_owned(), Slot::Ours(number));
                 drop(slots);
-                Begun::Here(Peering { shared: Arc::clone(self), name: name.to_owned(), number })
+                let (shared, name) = (Arc::clone(self), name.to_owned());
+                Begun::Here(Peering { shared, name, number, by: By::Us })
             }
         })
     }

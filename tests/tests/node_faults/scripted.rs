@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use twoply_node::Node;
 use twoply_node::wire::{
-    Atom, Binary, Connector, Control, Flags, FromTerm, Inbound, Limits, Message, Own, Peer, Pid, Progress,
-    ToTerm, write_frame,
+    Acceptor, Asked, Atom, Binary, Connector, Control, Flags, FromTerm, Inbound, Limits, Message, Own, Peer,
+    Pid, Progress, Status, ToTerm, write_frame,
 };
 
 pub(crate) const COOKIE: &str = "biscuit";
@@ -52,28 +52,29 @@ impl Scripted {
 
     /// As [`Scripted::connect_to`], through a stream on which a length of the handshake has `head` bytes.
     pub(crate) fn through(stream: TcpStream, head: usize, name: &str, own: Own) -> Scripted {
-        Scripted::through_when(stream, head, name, own, || ())
+        Scripted::through_when(stream, head, name, own, || ()).unwrap()
     }
 
-    /// As [`Scripted::through`], and does `challenged` before it proves that it knows the cookie.
+    /// As [`Scripted::through`], and does `challenged` before it proves that it knows the cookie. It is an
+    /// error where the node closes the connection.
     pub(crate) fn through_when(
         mut stream: TcpStream,
         head: usize,
         name: &str,
         own: Own,
         challenged: impl Fn(),
-    ) -> Scripted {
+    ) -> io::Result<Scripted> {
         stream.set_read_timeout(Some(SOON)).unwrap();
         let (mut connector, mut say) = Connector::new(own.clone(), name, 99);
         loop {
             if !say.is_empty() {
                 let len = (say.len() as u32).to_be_bytes();
-                stream.write_all(&[&len[4 - head..], say.as_slice()].concat()).unwrap();
+                stream.write_all(&[&len[4 - head..], say.as_slice()].concat())?;
             }
             let mut len = [0; 4];
-            stream.read_exact(&mut len[4 - head..]).unwrap();
+            stream.read_exact(&mut len[4 - head..])?;
             let mut message = vec![0; u32::from_be_bytes(len) as usize];
-            stream.read_exact(&mut message).unwrap();
+            stream.read_exact(&mut message)?;
             say = match connector.message(&message).unwrap() {
                 Progress::Send(message) => {
                     challenged();
@@ -81,11 +82,39 @@ impl Scripted {
                 }
                 Progress::Alive => connector.alive(true),
                 Progress::Done(peer) => {
-                    let inbound = Inbound::new(peer.agreed, Limits::default());
-                    return Scripted { stream, peer, own, inbound };
+                    return Ok(Scripted::new(stream, peer, own));
                 }
                 _ => Vec::new(),
             };
+        }
+    }
+
+    fn new(stream: TcpStream, peer: Peer, own: Own) -> Scripted {
+        let inbound = Inbound::new(peer.agreed, Limits::default());
+        Scripted { stream, peer, own, inbound }
+    }
+
+    /// Takes a connection as this node, which answers the name of the one that connects so.
+    pub(crate) fn accept(mut stream: TcpStream, own: Own, status: Status) -> io::Result<Scripted> {
+        stream.set_read_timeout(Some(SOON))?;
+        let mut acceptor = Acceptor::new(own.clone(), 7);
+        loop {
+            let mut len = [0; 2];
+            stream.read_exact(&mut len)?;
+            let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
+            stream.read_exact(&mut message)?;
+            let (says, peer) = match acceptor.message(&message).unwrap() {
+                Asked::Status { .. } => (acceptor.answer(status), None),
+                Asked::Send(message) => (vec![message], None),
+                Asked::Done { last, peer } => (vec![last], Some(peer)),
+                _ => (Vec::new(), None),
+            };
+            for say in says {
+                stream.write_all(&[&(say.len() as u16).to_be_bytes(), say.as_slice()].concat())?;
+            }
+            if let Some(peer) = peer {
+                return Ok(Scripted::new(stream, peer, own));
+            }
         }
     }
 

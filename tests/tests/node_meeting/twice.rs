@@ -38,7 +38,7 @@ pub(crate) fn a_node_that_connects_twice_at_first_use_is_there_once(on: &Systems
                 let stream = TcpStream::connect(node.local_addr()).unwrap();
                 let own = Scripted::own("peer@localhost");
                 let when = || _ = challenged.wait();
-                let mut peer = Scripted::through_when(stream, 2, node.name(), own, when);
+                let mut peer = Scripted::through_when(stream, 2, node.name(), own, when).unwrap();
                 let mut numbers = Vec::new();
                 while numbers.last() != Some(&LAST)
                     && let Ok(message) = peer.try_message()
