@@ -13,6 +13,7 @@ use self::spawns::{
     a_parent_may_have_ended_before_the_answer, a_peer_may_say_that_it_has_tied_nothing,
     a_peer_that_starts_no_processes_is_not_asked, a_start_that_is_lost_is_told_once,
 };
+use self::third::a_process_of_a_third_node_is_written_to_there;
 
 #[path = "node_rpc/functions.rs"]
 mod functions;
@@ -24,6 +25,8 @@ mod observer;
 mod scripted;
 #[path = "node_rpc/spawns.rs"]
 mod spawns;
+#[path = "node_rpc/third.rs"]
+mod third;
 #[path = "node/way.rs"]
 mod way;
 
@@ -42,5 +45,6 @@ laws! {
         a_peer_that_starts_no_processes_is_not_asked,
         the_names_of_the_system_answer,
         an_observer_lists_what_is_exposed,
+        a_process_of_a_third_node_is_written_to_there,
     }
 }

@@ -149,8 +149,14 @@ impl Remote {
             let nobody = remote::pid(&row, serial(pid), Arc::new(Nobody));
             return remote::process_ref(nobody, Arc::new(Nobody));
         }
-        let there = There::new(self.0.clone(), Target::Pid(pid.clone()));
-        remote::process_ref(self.pid(pid), there)
+        let route = match &self.0 {
+            Route::Connection(connection) | Route::First(connection) if connection.is_of(pid) => {
+                self.0.clone()
+            }
+            // It is of a third node, or of an earlier incarnation.
+            _ => Route::Node(Arc::clone(shared), Arc::from(&*pid.node)),
+        };
+        remote::process_ref(self.pid(pid), There::new(route, Target::Pid(pid.clone())))
     }
 
     /// Returns the process with a pid that came from there, to link, monitor and end it.
