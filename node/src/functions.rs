@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use twoply_core::actor::{self, ExitReason, Foreign, IntoExit, Pid, Process};
 use twoply_core::channel::oneshot;
@@ -21,7 +21,7 @@ use crate::wire::{Atom, DecodeError, Decoder, Encoded, FromArguments, FromTerm, 
 const MAX_RUNNING: usize = 1 << 16;
 
 /// A module, a function and the number of its arguments.
-type Key = (Atom, Atom, u8);
+pub(crate) type Key = (Atom, Atom, u8);
 
 /// The function that one of `erpc`'s calls, and the tag of the answer if there is to be one.
 type Execute = (Key, Option<Term>);
@@ -55,8 +55,8 @@ struct Start<'a, 'b> {
 pub(crate) enum How {
     /// Nothing: the process ends.
     Plain,
-    /// The process ends with a reason of `erpc`'s, which has this tag.
-    Erpc(Term),
+    /// The process ends with a reason of `erpc`'s, which has this tag. A node that is gone owes nothing.
+    Erpc(Term, Weak<Shared>),
     /// Whoever has asked by a message is answered.
     Reply(Arc<Connection>, From),
 }
@@ -67,16 +67,17 @@ struct Owed(How);
 
 impl Owed {
     /// Tells what the function has returned.
-    fn returned(mut self, value: &dyn ToTerm, shared: &Arc<Shared>) -> ExitReason {
+    fn returned(mut self, value: &dyn ToTerm) -> ExitReason {
         match std::mem::replace(&mut self.0, How::Plain) {
             How::Plain => ExitReason::Normal,
             How::Reply(connection, from) => {
                 connection.reply(&from, value);
                 ExitReason::Normal
             }
-            How::Erpc(tag) => match as_term(value, shared) {
-                Some(value) => leave(Term::Tuple(vec![tag, Term::atom("return"), value])),
-                None => Owed(How::Erpc(tag)).raised(Term::atom("badarg"), Vec::new()),
+            How::Erpc(tag, shared) => match shared.upgrade().map(|shared| as_term(value, &shared)) {
+                Some(Some(value)) => leave(Term::Tuple(vec![tag, Term::atom("return"), value])),
+                Some(None) => Owed(How::Erpc(tag, shared)).raised(Term::atom("badarg"), Vec::new()),
+                None => ExitReason::Normal,
             },
         }
     }
@@ -85,7 +86,7 @@ impl Owed {
     fn raised(mut self, error: Term, stack: Vec<Term>) -> ExitReason {
         match std::mem::replace(&mut self.0, How::Plain) {
             How::Plain => leave(Term::Tuple(vec![error, Term::List(stack)])),
-            How::Erpc(tag) => leave(Term::Tuple(vec![tag, Term::atom("error"), error, Term::List(stack)])),
+            How::Erpc(tag, _) => leave(Term::Tuple(vec![tag, Term::atom("error"), error, Term::List(stack)])),
             How::Reply(connection, from) => {
                 let error = Term::Tuple(vec![error, Term::List(stack)]);
                 connection.reply(&from, &bad_rpc(error));
@@ -145,6 +146,15 @@ impl FunctionTable {
         self.functions().contains_key(key)
     }
 
+    /// Returns the function that a process runs which has this name.
+    #[cfg(feature = "observer")]
+    pub(crate) fn named(&self, name: &str) -> Option<Key> {
+        let (module, function) = name.split_once(':')?;
+        let (function, arity) = function.rsplit_once('/')?;
+        let key = (Atom::new(module).ok()?, Atom::new(function).ok()?, arity.parse().ok()?);
+        self.has(&key).then_some(key)
+    }
+
     /// Starts a process that runs the function `key`, as soon as `go` says so. Returns why it does not, as an
     /// atom.
     pub(crate) fn begin(
@@ -161,7 +171,9 @@ impl FunctionTable {
         }
         // Those of `erpc` call a function that their arguments say.
         let (key, how) = match erpc(&key, arguments) {
-            Some(Ok((key, tag))) => (key, tag.map_or(How::Plain, How::Erpc)),
+            Some(Ok((key, tag))) => {
+                (key, tag.map_or(How::Plain, |tag| How::Erpc(tag, Arc::downgrade(shared))))
+            }
             Some(Err(_)) => return Err(Atom::known("badarg")),
             None => (key, how),
         };
@@ -269,10 +281,10 @@ where
     fn start(&self, mut start: Start<'_, '_>) -> Result<Pid, Atom> {
         match start.arguments::<A>() {
             Ok(arguments) => {
-                let (code, shared) = (Arc::clone(&self.code), Arc::clone(start.shared));
+                let code = Arc::clone(&self.code);
                 start.run(async move |owed: Owed| {
                     let value = code(arguments).await;
-                    owed.returned(&value, &shared)
+                    owed.returned(&value)
                 })
             }
             Err(error) => start.undecodable(error),

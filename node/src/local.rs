@@ -2,6 +2,7 @@
 //! and those whose pid has gone out, which can be linked, monitored and ended.
 
 use std::any::Any;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -26,7 +27,7 @@ struct Tables {
     /// By their numbers. An entry is removed at the end of the process.
     known: BTreeMap<u64, Known>,
     /// The numbers of those that have a name for others.
-    names: BTreeMap<String, u64>,
+    names: BTreeMap<Arc<str>, u64>,
     /// The numbers of the latest that have ended. A pid that comes back names one of them still, but a pid
     /// that a peer has invented names nobody: it must be equal to that of no process which is alive.
     ended: BTreeSet<u64>,
@@ -59,7 +60,13 @@ struct Known {
     hook: HookId,
     /// The way in for messages, of one that is exposed.
     inlet: Option<Arc<dyn Inlet>>,
+    /// Its names for others.
+    names: Vec<Arc<str>>,
 }
+
+/// A process that is exposed, the way in for its messages, and one of its names.
+#[cfg(feature = "observer")]
+pub(crate) type Exposed = (Pid, Arc<dyn Inlet>, Option<Arc<str>>);
 
 /// The way to a process of whatever type, for what comes from elsewhere.
 pub(crate) trait Inlet: Send + Sync {
@@ -78,7 +85,8 @@ pub(crate) trait Inlet: Send + Sync {
     /// Returns the `ProcessRef` of whatever type.
     fn process(&self) -> &dyn Any;
 
-    /// Returns how many messages and signals wait for room in the mailbox.
+    /// Returns how many messages and signals wait for room in the mailbox. One that has just got there may be
+    /// counted, too.
     #[cfg(feature = "observer")]
     fn waiting(&self) -> usize;
 }
@@ -133,18 +141,27 @@ impl Locals {
         }
         // An unneeded value is dropped after the lock.
         let mut unneeded = None;
-        match tables.known.get_mut(&serial) {
-            Some(known) if known.inlet.is_none() => known.inlet = inlet,
-            Some(_) => unneeded = inlet,
-            None => {
+        let Tables { known, names, .. } = &mut *tables;
+        let known = match known.entry(serial) {
+            Entry::Occupied(known) => {
+                let known = known.into_mut();
+                match known.inlet {
+                    Some(_) => unneeded = inlet,
+                    None => known.inlet = inlet,
+                }
+                known
+            }
+            Entry::Vacant(place) => {
                 // Under the lock, which the hook takes: so an end finds the entry, or is found by this.
                 let hook: Arc<dyn AtExit> = Arc::new(Forget(Arc::downgrade(self)));
                 let hook = remote::at_exit(pid, hook).ok_or(RegisterError::NoProcess)?;
-                tables.known.insert(serial, Known { pid: pid.clone(), hook, inlet });
+                place.insert(Known { pid: pid.clone(), hook, inlet, names: Vec::new() })
             }
-        }
+        };
         if let Some(name) = name {
-            tables.names.insert(name.to_owned(), serial);
+            let name: Arc<str> = name.into();
+            names.insert(Arc::clone(&name), serial);
+            known.names.push(name);
         }
         drop(tables);
         drop(unneeded);
@@ -190,7 +207,12 @@ impl Locals {
 
     /// Takes a name back.
     pub(crate) fn unregister(&self, name: &str) -> bool {
-        self.tables().names.remove(name).is_some()
+        let mut tables = self.tables();
+        let Some(serial) = tables.names.remove(name) else { return false };
+        if let Some(known) = tables.known.get_mut(&serial) {
+            known.names.retain(|other| **other != *name);
+        }
+        true
     }
 
     /// Forgets all processes, and takes the hooks back.
@@ -201,16 +223,21 @@ impl Locals {
         }
     }
 
-    /// Returns the processes that take messages of others, each with the way to it and one of its names.
+    /// Returns the processes that take messages of others: of those whose numbers are not below this, the
+    /// first ones.
     #[cfg(feature = "observer")]
-    pub(crate) fn exposed(&self) -> Vec<(Pid, Arc<dyn Inlet>, Option<String>)> {
+    pub(crate) fn exposed(&self, from: u64, at_most: usize) -> Vec<Exposed> {
         let tables = self.tables();
-        let names: BTreeMap<_, _> = tables.names.iter().map(|(name, serial)| (serial, name)).collect();
-        let inlets = tables.known.iter().filter_map(|(serial, known)| {
-            let name = names.get(serial).map(|name| (*name).clone());
-            Some((known.pid.clone(), known.inlet.clone()?, name))
+        let exposed = tables.known.range(from..).filter_map(|(_, known)| {
+            Some((known.pid.clone(), known.inlet.clone()?, known.names.first().cloned()))
         });
-        inlets.collect()
+        exposed.take(at_most).collect()
+    }
+
+    /// Returns how many processes take messages of others.
+    #[cfg(feature = "observer")]
+    pub(crate) fn count_exposed(&self) -> usize {
+        self.tables().known.values().filter(|known| known.inlet.is_some()).count()
     }
 
     /// Returns how many processes others may name.
@@ -228,8 +255,10 @@ impl AtExit for Forget {
         let mut tables = locals.tables();
         let serial = pid.serial();
         if tables.known.get(&serial).is_some_and(|known| known.hook == hook) {
-            tables.names.retain(|_, of| *of != serial);
             let known = tables.known.remove(&serial);
+            for name in known.iter().flat_map(|known| &known.names) {
+                tables.names.remove(name);
+            }
             tables.remember(serial);
             drop(tables);
             drop(known);

@@ -50,20 +50,44 @@ struct All {
     shown: Vec<Shown>,
 }
 
-/// The processes that are told of: those that take messages of others, but for the one that asks.
-fn exposed(shared: &Weak<Shared>, me: Option<&Pid>) -> Vec<(Pid, Arc<dyn Inlet>, Option<String>)> {
-    let mut exposed = shared.upgrade().map_or_else(Vec::new, |shared| shared.locals.exposed());
-    exposed.retain(|(pid, ..)| Some(pid) != me);
-    exposed
+/// The processes that take messages of others, some at a time; the first time, also none. Nothing is held
+/// between two of them.
+struct Pages {
+    of: Weak<Shared>,
+    /// The lowest number that the next process has, unless there is none.
+    from: Option<u64>,
 }
 
-/// Returns what there is to tell of a process, unless it has ended.
-fn shown(pid: &Pid, inlet: &dyn Inlet, name: Option<String>) -> Option<Shown> {
+impl Pages {
+    fn new(of: &Weak<Shared>) -> Pages {
+        Pages { of: of.clone(), from: Some(0) }
+    }
+}
+
+impl Iterator for Pages {
+    type Item = Vec<Shown>;
+
+    fn next(&mut self) -> Option<Vec<Shown>> {
+        let shared = self.of.upgrade()?;
+        let exposed = shared.locals.exposed(self.from?, AT_ONCE);
+        let last = exposed.last().filter(|_| exposed.len() == AT_ONCE);
+        self.from = last.map(|(pid, ..)| pid.serial() + 1);
+        Some(exposed.iter().filter_map(|(pid, inlet, name)| shown(&shared, pid, &**inlet, name)).collect())
+    }
+}
+
+/// Returns what there is to tell of a process, unless it has ended, or tells others of processes itself.
+fn shown(shared: &Shared, pid: &Pid, inlet: &dyn Inlet, name: &Option<Arc<str>>) -> Option<Shown> {
     let info = pid.info()?;
-    let name = match (name.and_then(|name| Atom::new(name).ok()), info.name) {
+    let function = info.name.and_then(|name| shared.functions.named(&name));
+    // Nothing else: an observer sorts by this. No atom of any name of a process, since others would have to
+    // keep it for ever.
+    let name = match (name.as_ref().and_then(|name| Atom::new(&**name).ok()), function) {
+        (_, Some((module, ..))) if *module == *BACKEND => return None,
         (Some(name), _) => Term::Atom(name),
-        // No atom, since others would have to keep it for ever.
-        (None, Some(name)) => text(&name),
+        (None, Some((module, function, arity))) => {
+            Term::Tuple(vec![Term::Atom(module), Term::Atom(function), Term::from(i64::from(arity))])
+        }
         (None, None) => Term::atom("undefined"),
     };
     let state = match info.state {
@@ -90,6 +114,7 @@ fn text(text: &str) -> Term {
 
 /// Returns the properties that the page of the system shows.
 fn system(shared: &Weak<Shared>, since: Instant) -> Vec<(Atom, Term)> {
+    let processes = shared.upgrade().map_or(0, |shared| shared.locals.count_exposed());
     let processors = available_parallelism().map_or(1, usize::from);
     let properties = [
         ("otp_release", text("twoply")),
@@ -98,17 +123,23 @@ fn system(shared: &Weak<Shared>, since: Instant) -> Vec<(Atom, Term)> {
         ("wordsize_external", Term::from(size_of::<usize>() as i64)),
         ("logical_processors_available", Term::from(processors as i64)),
         ("uptime", Term::from(since.elapsed().as_millis() as i64)),
-        ("process_count", Term::from(exposed(shared, None).len() as i64)),
+        ("process_count", Term::from(processes as i64)),
     ];
     properties.into_iter().map(|(key, value)| (Atom::known(key), value)).collect()
 }
 
 impl Functions<'_> {
-    /// Lets Erlang's `observer` and `etop` of other nodes list the processes that this one has
-    /// [registered](crate::Node::register) or [exposed](crate::Node::expose): with name, queue length and, as
-    /// the current function, their state; the messages that they have received are the reductions. Memory and
-    /// run time are 0. The page of the system tells how long ago this was called. What the other pages ask is
-    /// `undef`, unless it is [added](Functions::add), and `etop` is to have `{tracing, off}`.
+    /// Lets Erlang's `observer` and `etop` of other nodes list the processes that take messages of others:
+    /// those that this one has [registered](crate::Node::register) or [exposed](crate::Node::expose), that
+    /// others have [started](Functions::add_process), and whose `ProcessRef` has been sent out. They have a
+    /// name where they are registered; else the function is told that others have started, if they have.
+    /// They have a queue length and, as the current function, their state; the messages that they have
+    /// received are the reductions. Memory and run time are 0. The page of the system tells how long ago this
+    /// was called. What the other pages ask is `undef`, unless it is [added](Functions::add), and `etop` is
+    /// to have `{tracing, off}`.
+    ///
+    /// Functions of the module `observer_backend` are added, and `erlang:function_exported/3`, in place of
+    /// one of the program's.
     ///
     /// # Examples
     /// ```
@@ -138,37 +169,43 @@ impl Functions<'_> {
         let of = shared();
         self.add_process(BACKEND, "procs_info", move |me: Process<Term>, (to,): (ProcessRef<_>,)| {
             let of = of.clone();
-            async move { tell_processes(&of, &me, &to).await }
+            let told = async move |me: Pid, to: &ProcessRef<_>| {
+                for some in Pages::new(&of) {
+                    to.send((Atom::known("procs_info"), me.clone(), some)).await.map_err(|_| TOO_LONG)?;
+                }
+                Ok(())
+            };
+            async move { while_wanted(&to, told(me.pid(), &to)).await }
         });
         let of = shared();
         self.add_process(BACKEND, "etop_collect", move |me: Process<Term>, (to,): (ProcessRef<_>,)| {
             let of = of.clone();
             async move {
-                // Whoever has ended wants it no more.
-                let _ = to.send((me.pid(), all(&of, &me.pid()))).await;
+                let told = async { to.send((me.pid(), all(&of))).await.map_err(|_| TOO_LONG) };
+                while_wanted(&to, told).await
             }
         });
     }
 }
 
-/// Tells of all processes, some at a time; the last time, also of none.
-async fn tell_processes(of: &Weak<Shared>, me: &Process<Term>, to: &ProcessRef<(Atom, Pid, Vec<Shown>)>) {
-    let exposed = exposed(of, Some(&me.pid()));
-    let mut left = exposed.into_iter();
-    loop {
-        let some = left.by_ref().take(AT_ONCE);
-        let some = some.filter_map(|(pid, inlet, name)| shown(&pid, &*inlet, name)).collect();
-        let sent = to.send((Atom::known("procs_info"), me.pid(), some)).await;
-        if sent.is_err() || left.len() == 0 {
-            return;
-        }
+/// The reason with which a process ends that cannot tell what there is.
+const TOO_LONG: &str = "the list is longer than a message may be";
+
+/// Tells somebody of something, unless that process ends.
+async fn while_wanted<M: Send + 'static>(
+    to: &ProcessRef<M>,
+    told: impl Future<Output = Result<(), &'static str>>,
+) -> Result<(), &'static str> {
+    twoply_core::select! {
+    await;
+        told = told => told,
+        _ = to.ended() => Ok(()),
     }
 }
 
-fn all(of: &Weak<Shared>, me: &Pid) -> All {
+fn all(of: &Weak<Shared>) -> All {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let exposed = exposed(of, Some(me)).into_iter();
-    let shown: Vec<_> = exposed.filter_map(|(pid, inlet, name)| shown(&pid, &*inlet, name)).collect();
+    let shown: Vec<_> = Pages::new(of).flatten().collect();
     All {
         now: (now.as_secs() / 1_000_000, now.as_secs() % 1_000_000, now.subsec_micros()),
         processes: shown.len(),
