@@ -362,10 +362,10 @@ impl LocalThread {
         self.caught.take()
     }
 
-    /// Returns false if no fiber may be entered, because the stack below unwinds: panics are counted for each
-    /// thread.
+    /// Returns false if the thread exits the process, or if no fiber may be entered, because the stack below
+    /// unwinds: panics are counted for each thread.
     fn can_run(&self) -> bool {
-        self.shared.stacks.is_none() || !thread::panicking()
+        !worker::is_gone() && (self.shared.stacks.is_none() || !thread::panicking())
     }
 
     /// Runs the worker's work on this thread until `next` says that there is no more for now.

@@ -4,15 +4,23 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::process::{self, Command, Output, Stdio};
-use std::sync::Mutex;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use twoply_core::Wait;
+use twoply_core::time::sleep;
+
+use crate::gate::Gate;
 use crate::system::Systems;
 
 /// Tells a test that it is the child, by the name of the test.
 const CHILD: &str = "TWOPLY_TESTS_CHILD";
+
+/// The status of a process that has ended by [`exit_and_wait`], and what it has written then.
+const EXITED: i32 = 7;
+const HAS_WAITED: &str = "the end has waited";
 
 impl Systems {
     /// Runs `body` in a process of its own, which ends when `body` returns, and hands back what it has
@@ -160,20 +168,41 @@ pub fn set_mask(command: &mut twoply_core::process::Command) {
     }
 }
 
-/// Has `code` run when this process exits, on the stack that exits. Only the last such code runs.
+/// Exits, and waits in what the program runs at its exit, on the stack that exits; see [`assert_has_waited`].
 ///
 /// # Panics
-/// When the system refuses.
-pub fn at_exit(code: fn()) {
-    static LAST: Mutex<Option<fn()>> = Mutex::new(None);
-    extern "C" fn run() {
-        let code = LAST.lock().map(|mut last| last.take());
+/// When the system takes no more code for an exit.
+pub fn exit_and_wait() -> ! {
+    extern "C" fn at_exit() {
         // No panic may leave it.
-        let _ = code.ok().flatten().map(std::panic::catch_unwind);
+        let waited = std::panic::catch_unwind(|| {
+            // More than fits where the timers of the thread were, and on another thread.
+            for _ in 0..10 {
+                sleep(Duration::from_micros(100)).wait();
+                let gate = Gate::new();
+                let opened = gate.opened();
+                let opener = thread::spawn(move || gate.open());
+                opened.wait();
+                opener.join().expect("it opens a gate, and that is all");
+            }
+        });
+        if waited.is_ok() {
+            println!("{HAS_WAITED}");
+        }
     }
-    *LAST.lock().expect("nothing panics under it") = Some(code);
     // SAFETY: the function may be called at any time, takes nothing and does not unwind.
-    assert_eq!(unsafe { libc::atexit(run) }, 0, "the system takes no more of them");
+    assert_eq!(unsafe { libc::atexit(at_exit) }, 0, "the system takes no more of them");
+    process::exit(EXITED)
+}
+
+/// Asserts that a process has ended by [`exit_and_wait`].
+///
+/// # Panics
+/// When it has not, with all that it wrote.
+pub fn assert_has_waited(output: &Output) {
+    assert_eq!(output.status.code(), Some(EXITED), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains(HAS_WAITED), "{text}");
 }
 
 /// Lets this process have `more` bytes of address space beyond what it has now, so that no more threads can

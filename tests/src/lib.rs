@@ -28,7 +28,9 @@ mod watch;
 mod ways;
 
 pub use actors::{all_are_over, builder, far, run_process, run_trapping, start, start_idle, told};
-pub use child::{Resources, at_exit, children_of, fork, limit_memory, limit_processes, set_mask};
+pub use child::{
+    Resources, assert_has_waited, children_of, exit_and_wait, fork, limit_memory, limit_processes, set_mask,
+};
 pub use dir::Dir;
 pub use erlang_node::{ErlangNode, start_node};
 pub use gate::{Gate, Signal};

@@ -20,7 +20,9 @@ use twoply::runtime::LocalRuntime;
 use twoply::task::{self, SpawnError};
 use twoply::time::{sleep, timeout};
 use twoply::{Backend, Failure, Runtime, Wait, offload};
-use twoply_tests::{Gate, Kind, Resources, Signal, Systems, at_exit, fiber_promise, laws};
+use twoply_tests::{
+    Gate, Kind, Resources, Signal, Systems, assert_has_waited, exit_and_wait, fiber_promise, laws,
+};
 
 laws! {
     // One worker on a thread's stack, and one on fibers.
@@ -40,6 +42,7 @@ laws! {
         a_cancelled_main_task_unwinds_from_its_wait,
         the_child_of_a_fork_is_told,
         what_runs_at_an_exit_below_it_may_wait,
+        what_runs_at_an_exit_of_the_thread_that_runs_it_may_wait,
     }
     fibers {
         tasks_that_block_wait_for_each_other,
@@ -479,20 +482,32 @@ fn native_tasks_cannot_share_a_thread(_: &Systems) {
 fn what_runs_at_an_exit_below_it_may_wait(on: &Systems) {
     let kind = on.kind();
     let output = on.in_child(|| {
-        at_exit(|| {
-            sleep(Duration::from_millis(1)).wait();
-            println!("the end has waited");
-        });
         let in_a_task = move || {
             let runtime = local(kind);
-            runtime.spawner().spawn_fn(|| poll_fn(|_| -> Poll<()> { process::exit(7) }).wait()).detach();
-            // This is ready while the end waits, and must not be told.
-            let _ = runtime.block_on(sleep(Duration::from_micros(100)));
+            let (tx, rx) = channel::bounded(1);
+            let last = move || {
+                tx.try_send(()).unwrap();
+                exit_and_wait()
+            };
+            runtime.spawner().spawn_fn(|| poll_fn(move |_| -> Poll<()> { last() }).wait()).detach();
+            // It is ready while the end waits, and must not be told.
+            let _ = runtime.block_on(rx.recv());
             process::exit(8);
         };
         let _ = twoply::native().spawn_fn(in_a_task).wait();
     });
-    assert_eq!(output.status.code(), Some(7), "{output:?}");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("the end has waited"), "{text}");
+    assert_has_waited(&output);
+}
+
+fn what_runs_at_an_exit_of_the_thread_that_runs_it_may_wait(on: &Systems) {
+    let output = on.in_child(|| {
+        let runtime = local(on.kind());
+        let exit = async {
+            // The thread has run the runtime once.
+            sleep(Duration::from_millis(1)).await;
+            exit_and_wait()
+        };
+        let _: Result<(), _> = runtime.block_on(exit);
+    });
+    assert_has_waited(&output);
 }

@@ -2,7 +2,6 @@
 
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{self, Output};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
@@ -12,7 +11,7 @@ use twoply::contract::strand::{ThreadStrand, enter};
 use twoply_core::future::yield_now;
 use twoply_core::time::sleep;
 use twoply_core::{Wait, channel, offload};
-use twoply_tests::{Gate, Signal, Systems, at_exit, eventually, laws};
+use twoply_tests::{Gate, Signal, Systems, assert_has_waited, eventually, exit_and_wait, laws};
 
 laws! {
     and_mixed {
@@ -530,25 +529,6 @@ fn wakers_of_a_wait_compare_equal() {
         })
         .wait();
     }
-}
-
-/// Exits with a number once what runs at the exit has waited.
-fn exit_and_wait() -> ! {
-    at_exit(|| {
-        // More than fits where the timers of the thread were, and on another thread.
-        for _ in 0..10 {
-            sleep(Duration::from_micros(100)).wait();
-            real_wait(Duration::from_micros(100));
-        }
-        println!("the end has waited");
-    });
-    process::exit(7)
-}
-
-fn assert_has_waited(output: &Output) {
-    assert_eq!(output.status.code(), Some(7), "{output:?}");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("the end has waited"), "{text}");
 }
 
 /// `exit` ends the values of its thread, and the strand among them, below the frames of the task.
