@@ -1,12 +1,15 @@
 //! Processes whose end is not an ordinary one: killed while they block or before they run, with destructors
-//! that panic, with their backend, by the thousand.
+//! that panic, with their backend, with the last reference to what they stand for, by the thousand.
 
 use std::future::pending;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use twoply_core::Wait;
-use twoply_core::actor::{Builder, Event, ExitReason, Pid, Process, ProcessRef, Registry};
+use twoply_core::actor::{
+    Builder, Event, ExitReason, Pid, Process, ProcessRef, Registry, Service, ServiceRef, Session,
+};
+use twoply_core::channel::{self, RecvError};
 use twoply_core::future::yield_now;
 use twoply_core::time::sleep;
 use twoply_tests::{Gate, Signal, Systems, all_are_over, eventually, laws, run_trapping, start, start_idle};
@@ -15,6 +18,7 @@ laws! {
     and_mixed {
         a_process_that_blocks_can_be_killed,
         a_shutdown_ends_processes_and_tells_others,
+        a_reference_ends_while_its_service_waits_to_be_back,
     }
     everywhere {
         a_process_that_was_killed_before_it_ran_never_runs,
@@ -352,4 +356,44 @@ fn a_hundred_thousand_idle_processes_fit(on: &Systems) {
         processes.iter().for_each(|process| process.exit(ExitReason::Shutdown));
         eventually("all are over", || on.here().tasks() == 0);
     });
+}
+
+/// A service that goes away and comes back as it is told, and waits in the same session meanwhile.
+struct Tidal(channel::Receiver<bool>);
+
+impl Service for Tidal {
+    type Message = u32;
+    type Error = RecvError;
+
+    async fn serve(&mut self, session: &mut Session<u32>) -> Result<(), RecvError> {
+        loop {
+            session.present();
+            while self.0.recv().await? {
+                session.receive().await;
+            }
+            session.away(ExitReason::NoProcess);
+            self.0.recv().await?;
+        }
+    }
+}
+
+fn a_reference_ends_while_its_service_waits_to_be_back(on: &Systems) {
+    for round in 0..24 {
+        let (tide, tides) = channel::unbounded();
+        let service = ServiceRef::builder().on(on.here().backend()).start(Tidal(tides)).unwrap();
+        service.presence().wait_for(|state| state.is_present()).wait().unwrap();
+        let (ended, queued) = (service.ended(), round % 3);
+        (0..queued).for_each(|number| service.try_send(number).unwrap());
+        // The last reference goes while the service is there, or beside its going away.
+        let kept = (round % 2 == 1).then_some(service);
+        tide.try_send(false).unwrap();
+        drop(kept);
+        if queued > 0 {
+            // What is queued is taken by the service that is back, and only then is the reference over.
+            (0..=queued).for_each(|_| tide.try_send(true).unwrap());
+            tide.try_send(false).unwrap();
+        }
+        assert_eq!(ended.wait(), ExitReason::Shutdown);
+    }
+    all_are_over(on);
 }

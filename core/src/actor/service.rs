@@ -378,7 +378,7 @@ impl<M: Send + 'static> ServiceRef<M> {
 
 impl<M: Send + 'static> Drop for Handle<M> {
     fn drop(&mut self) {
-        // First it is closed, then looked at: a session that ends meanwhile does these in the other order,
+        // First it is closed, then looked at: a session that is away meanwhile does these in the other order,
         // and one of the two sees that it is over (`Session::is_over`).
         self.process.drain(ExitReason::Normal);
         let state = self.shared.lock();

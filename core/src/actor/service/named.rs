@@ -96,7 +96,7 @@ impl<M: Send + 'static> Service for NamedService<M> {
                     let reason = self.hand_on(&process, &changes, session).await;
                     session.away(reason);
                 }
-                None => drop(select((changes.recv(), session.stopped())).await),
+                None => drop(changes.recv().await),
             }
         }
         Ok(())

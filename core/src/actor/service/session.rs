@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -86,8 +85,19 @@ impl<M: Send + 'static> Session<M> {
     }
 
     /// Tells that the service is away, and why. To return from [`Service::serve`] tells it, too: this is for
-    /// one that waits by itself until the service is back.
+    /// one that waits by itself until the service is back. It need not watch for the end of the reference
+    /// meanwhile: once nobody refers to the service and nothing is queued, the reference ends, in the middle
+    /// of that wait, too. What is to be [put back](Session::put_back) is put back before.
     pub fn away(&mut self, reason: ExitReason) {
+        self.leave(reason);
+        // A session that has been told that there is no more returns by itself.
+        if !self.stopping && self.is_over() {
+            self.me.me().exit(ExitReason::Shutdown);
+        }
+    }
+
+    /// Notes and tells that the service is away.
+    fn leave(&mut self, reason: ExitReason) {
         self.shared.lock().present = false;
         let away = Presence::Away(reason);
         if *self.states.latest() != away {
@@ -180,22 +190,6 @@ impl<M: Send + 'static> Session<M> {
         message
     }
 
-    /// Waits until there will be no more messages: nobody refers to the service, and nothing is queued. It
-    /// takes no message, for a service that is away. A future that is dropped has missed nothing.
-    pub(super) async fn stopped(&mut self) {
-        if !self.shared.lock().returned.is_empty() {
-            return pending().await;
-        }
-        while !self.stopping {
-            let mut is_first = true;
-            let event = self.me.receive_match(move |event| {
-                is_first &= !matches!(event, Event::Message(_));
-                is_first
-            });
-            self.stopping = matches!(event.await, Event::Stop(_));
-        }
-    }
-
     /// Returns true if there will be no more messages.
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping
@@ -213,7 +207,7 @@ impl<M: Send + 'static> Session<M> {
 pub(super) async fn run<S: Service>(mut service: S, mut session: Session<S::Message>) -> ExitReason {
     loop {
         let reason = service.serve(&mut session).await.into_exit();
-        session.away(reason);
+        session.leave(reason);
         if session.is_over() {
             return ExitReason::Normal;
         }
@@ -223,7 +217,7 @@ pub(super) async fn run<S: Service>(mut service: S, mut session: Session<S::Mess
 
 impl<M: Send + 'static> Drop for Session<M> {
     fn drop(&mut self) {
-        self.away(ExitReason::NoProcess);
+        self.leave(ExitReason::NoProcess);
         let returned = std::mem::take(&mut self.shared.lock().returned);
         for Envelope { message, .. } in returned {
             self.give_up(message);
