@@ -3,8 +3,8 @@
 
 use std::fmt::Display;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Waker};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use twoply_core::io::stderr;
@@ -35,13 +35,25 @@ impl Log {
             _ => format!("twoply: {line} (and {left_out} more before)\n"),
         };
         let mut write = stderr().write(line.as_bytes());
-        let _ = Pin::new(&mut write).poll(&mut Context::from_waker(Waker::noop()));
+        let written = Pin::new(&mut write).poll(&mut Context::from_waker(Waker::noop()));
+        if !matches!(written, Poll::Ready(Ok(len)) if len == line.len()) {
+            self.lost(left_out + 1);
+        }
+    }
+
+    /// Counts lines that have been lost as left out: the next one tells of them.
+    fn lost(&self, lines: u64) {
+        self.said().left_out += lines;
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        // Nothing panics under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns how many lines have been left out, if it is time for one.
     fn turn(&self, now: Instant) -> Option<u64> {
-        // Nothing panics under this lock.
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.said();
         if said.last.is_some_and(|last| now.saturating_duration_since(last) < PAUSE) {
             said.left_out += 1;
             return None;
@@ -60,5 +72,7 @@ mod tests {
         let (log, now) = (Log::default(), Instant::now());
         let turn = |after: u64| log.turn(now + Duration::from_millis(after));
         assert_eq!([0, 1, 999, 1_000, 1_001, 2_500].map(turn), [Some(0), None, None, Some(2), None, Some(1)]);
+        log.lost(4);
+        assert_eq!(turn(3_500), Some(4), "a line that is lost takes none with it");
     }
 }

@@ -9,7 +9,7 @@ mod registration;
 mod remote;
 mod watch;
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -153,7 +153,7 @@ impl Shared {
 
     /// Says of which process that was, and where in the message the error is.
     pub(crate) fn log_undecodable(&self, pid: Option<&Pid>, error: &DecodeError) {
-        let whom = pid.map_or_else(|| "a process".to_owned(), Pid::to_string);
+        let whom: &dyn Display = pid.map_or(&"a process", |pid| pid);
         self.logs[0].say(&format_args!("{}: {whom} does not understand a message: {error}", self.own.name));
     }
 

@@ -51,10 +51,11 @@ impl Node {
         self.shared().hooks().system = Some(Arc::new(hook));
     }
 
-    /// Sets what is told of messages that their receivers do not understand: the process, the message, and
-    /// the error, which says where in it. They are counted in any case ([`dropped`](Node::dropped)). Without
-    /// one the standard error stream tells of them, once a second at most. A reader of a connection runs it,
-    /// so it must not wait.
+    /// Sets what is told of messages that processes do not understand: the process, the message, and the
+    /// error, which says where in it. They are counted in any case ([`dropped`](Node::dropped)). Without one
+    /// the standard error stream tells of them, once a second at most. Answers of another type than was asked
+    /// for, requests to `rex` that are none, and messages at which a type panics are only counted. A reader
+    /// of a connection runs it, so it must not wait.
     pub fn on_undecodable(&self, hook: impl Fn(&Pid, TermRef<'_>, &DecodeError) + Send + Sync + 'static) {
         self.shared().hooks().undecodable = Some(Arc::new(hook));
     }
@@ -160,9 +161,10 @@ impl Connection {
             self.reply(&from, &Err::<(), _>(text));
         }
         let hook = self.shared.hooks().undecodable.clone();
-        let Some(hook) = hook else { return self.shared.log_undecodable(pid, error) };
-        if let (Some(pid), Ok(message)) = (pid, payload.clone().term()) {
-            hook(pid, message, error);
+        let told = pid.zip(hook).and_then(|whom| Some((whom, payload.clone().term().ok()?)));
+        match told {
+            Some(((pid, hook), message)) => hook(pid, message, error),
+            None => self.shared.log_undecodable(pid, error),
         }
     }
 }
