@@ -323,6 +323,8 @@ impl Connection {
         let _last = Telling(self);
         self.outbox.close();
         self.stream.shutdown();
+        // Whoever has a pid of the peer's keeps the connection.
+        self.kept.close();
         let tables = std::mem::take(&mut *self.tables());
         for ((_, there), link) in tables.links.into_links() {
             let (from, reason) = (self.there(&there), ExitReason::NoConnection);

@@ -34,6 +34,8 @@ struct Owned {
     bytes: Vec<u8>,
     /// The address of the [`Kept`] that has brought it, and frees it.
     owner: usize,
+    /// True if it was brought since [`Kept::sweep`].
+    is_new: bool,
 }
 
 impl Largest {
@@ -51,6 +53,8 @@ struct Free {
     bytes: usize,
     /// True if some was asked for since [`Kept::sweep`].
     wanted: bool,
+    /// True if nothing is kept any more.
+    closed: bool,
 }
 
 impl Kept {
@@ -83,28 +87,33 @@ impl Kept {
         }
         drop(free);
         let mut largest = self.largest.lock();
-        // Memory that is of no use to a message as long as this one makes room for it.
-        let is_for_it = fits(&largest.bytes);
-        let taken = if is_for_it || len > MOST { mem::take(&mut largest.bytes) } else { Vec::new() };
-        drop(largest);
-        if is_for_it { taken } else { Vec::new() }
+        if fits(&largest.bytes) { mem::take(&mut largest.bytes) } else { Vec::new() }
     }
 
-    /// Keeps a buffer, and frees the oldest ones where there are too many.
+    /// Keeps a buffer, and frees the oldest ones where there are too many. Of those that are longer than all
+    /// that, the longest one stays, as long as it is used.
     fn give_back(&self, mut buffer: Vec<u8>) {
         buffer.clear();
-        if buffer.capacity() < BIG {
+        let memory = buffer.capacity();
+        if memory < BIG {
             return;
-        }
-        if buffer.capacity() > MOST {
-            let owned = Owned { bytes: buffer, owner: self.address() };
-            let old = mem::replace(&mut *self.largest.lock(), owned);
-            return drop(old);
         }
         let mut old = Vec::new();
         let mut free = self.free();
-        free.bytes += buffer.capacity();
-        free.buffers.push_back(buffer);
+        if free.closed {
+            old.push(buffer);
+        } else if memory > MOST {
+            let mut largest = self.largest.lock();
+            if memory < largest.bytes.capacity() {
+                old.push(buffer);
+            } else {
+                let owned = Owned { bytes: buffer, owner: self.address(), is_new: true };
+                old.push(mem::replace(&mut *largest, owned).bytes);
+            }
+        } else {
+            free.bytes += memory;
+            free.buffers.push_back(buffer);
+        }
         while free.bytes > MOST
             && let Some(oldest) = free.buffers.pop_front()
         {
@@ -115,23 +124,31 @@ impl Kept {
         drop(free);
     }
 
-    /// Frees what is kept, if nobody has asked for it since the last time.
+    /// Frees what is kept, if nobody has asked for it since the last time; and what the node keeps, if it is
+    /// from this connection and has been of no use since then.
     pub(crate) fn sweep(&self) {
         let mut free = self.free();
-        if mem::take(&mut free.wanted) {
-            return;
-        }
-        let unused = mem::take(&mut *free);
+        let wanted = mem::take(&mut free.wanted);
+        let empty = Free { closed: free.closed, ..Free::default() };
+        let unused = if wanted { empty } else { mem::replace(&mut *free, empty) };
         drop(free);
         drop(unused);
-        self.free_largest();
+        self.free_largest(|largest| !mem::take(&mut largest.is_new));
     }
 
-    /// Frees what the node keeps, if it is from this connection.
-    fn free_largest(&self) {
+    /// Frees what is kept, and all that is given back from now on: the connection has ended.
+    pub(crate) fn close(&self) {
+        let closed = Free { closed: true, ..Free::default() };
+        let unused = mem::replace(&mut *self.free(), closed);
+        drop(unused);
+        self.free_largest(|_| true);
+    }
+
+    /// Frees what the node keeps, if it is from this connection and `is_unused` agrees.
+    fn free_largest(&self, is_unused: impl FnOnce(&mut Owned) -> bool) {
         let mut largest = self.largest.lock();
-        let unused =
-            if largest.owner == self.address() { mem::take(&mut *largest) } else { Owned::default() };
+        let frees = largest.owner == self.address() && is_unused(&mut largest);
+        let unused = if frees { mem::take(&mut *largest) } else { Owned::default() };
         drop(largest);
         drop(unused);
     }
@@ -139,12 +156,6 @@ impl Kept {
     /// Returns what tells this one from all others that there are.
     fn address(&self) -> usize {
         ptr::from_ref(self).addr()
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.free_largest();
     }
 }
 
@@ -266,8 +277,11 @@ mod tests {
         let lend = |kept: &Arc<Kept>, len| Whole::lent(vec![7; len], Arc::downgrade(kept));
         let is_kept = || largest.lock().bytes.capacity();
         let (long, longer) = (2 * MOST, 3 * MOST);
-        drop([lend(&one, longer), lend(&one, long)]);
-        assert_eq!((is_kept(), one.free().bytes), (long, 0));
+        drop([lend(&one, long), lend(&one, longer), lend(&one, long)]);
+        assert_eq!((is_kept(), one.free().bytes), (longer, 0));
+        one.sweep();
+        one.sweep();
+        drop(lend(&one, long));
         // Another peer uses it, and brings it back.
         let bytes = two.take(long, usize::MAX);
         assert_eq!((bytes.capacity(), is_kept()), (long, 0));
@@ -280,23 +294,48 @@ mod tests {
         assert_eq!(is_kept(), long);
         ends(&two);
         assert_eq!(is_kept(), 0);
-        // It goes with the connection that has brought it.
+        // It goes with the connection that has brought it, even if somebody still knows that.
         drop(lend(&one, long));
-        drop(two);
+        two.close();
         assert_eq!(is_kept(), long);
-        drop(one);
+        one.close();
         assert_eq!(is_kept(), 0);
     }
 
     #[test]
-    fn a_longer_message_that_cannot_use_what_is_kept_has_it_freed() {
+    fn a_connection_that_has_ended_keeps_nothing() {
         let kept = Arc::new(Kept::default());
-        let keep = || drop(Whole::lent(vec![7; 2 * MOST], Arc::downgrade(&kept)));
+        let lend = |len| Whole::lent(vec![7; len], Arc::downgrade(&kept));
+        let are_kept = || (kept.free().bytes, kept.largest.lock().bytes.capacity());
+        let late = [lend(MOST / 2), lend(2 * MOST)];
+        drop([lend(MOST / 4), lend(3 * MOST)]);
+        assert_eq!(are_kept(), (MOST / 4, 3 * MOST));
+        kept.close();
+        assert_eq!(are_kept(), (0, 0));
+        kept.sweep();
+        drop(late);
+        assert_eq!(are_kept(), (0, 0));
+    }
+
+    #[test]
+    fn what_no_message_uses_is_not_kept_for_others() {
+        let kept = Arc::new(Kept::default());
+        let lend = |len| Whole::lent(vec![7; len], Arc::downgrade(&kept));
         let is_kept = || kept.largest.lock().bytes.capacity();
-        keep();
-        assert_eq!((kept.take(MOST / 2, usize::MAX).capacity(), is_kept()), (0, 2 * MOST));
-        assert_eq!((kept.take(2 * MOST + 1, usize::MAX).capacity(), is_kept()), (0, 0));
-        keep();
-        assert_eq!((kept.take(2 * MOST, 2 * MOST - 1).capacity(), is_kept()), (0, 0));
+        drop(lend(4 * MOST));
+        // Neither a promise nor a message frees it that cannot use it.
+        assert_eq!(kept.take(usize::MAX, usize::MAX).capacity(), 0);
+        assert_eq!(kept.take(4 * MOST, 4 * MOST - 1).capacity(), 0);
+        drop([lend(2 * MOST), lend(1 << 17)]);
+        assert_eq!(is_kept(), 4 * MOST);
+        kept.sweep();
+        assert_eq!(is_kept(), 4 * MOST);
+        // Nor do they keep it.
+        for len in [1 << 17, 2 * MOST - 1] {
+            assert!(kept.take(len, usize::MAX).capacity() < 4 * MOST);
+            drop(lend(len));
+        }
+        kept.sweep();
+        assert_eq!(is_kept(), 0);
     }
 }

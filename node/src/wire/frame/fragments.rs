@@ -26,7 +26,8 @@ struct Sequence {
     atoms: Vec<Atom>,
     /// The bytes that have come, without headers.
     bytes: Vec<u8>,
-    /// The bytes that the message has if all fragments are as long as the first one.
+    /// The bytes that the message has if all fragments are as long as the first one, and it is no longer than
+    /// is allowed.
     promised: usize,
     /// The bytes of memory of earlier messages that it has got.
     lent: usize,
@@ -76,6 +77,7 @@ impl Fragments {
             }
         }
         let promised = usize::try_from(left).unwrap_or(usize::MAX).saturating_mul(bytes.len());
+        let promised = promised.min(limits.message);
         let mut memory = self.kept.take(promised, limits.pending.saturating_sub(self.lent));
         let lent = memory.capacity();
         // The message grows with what comes where this memory is not to be had.
@@ -105,15 +107,23 @@ impl Fragments {
         };
         self.grow(bytes.len(), there, limits)?;
         let Some(sequence) = self.sequences.get_mut(&number) else { return Err(FrameError::OutOfOrder) };
-        if sequence.bytes.capacity() < there + bytes.len() && there <= sequence.promised / MOVED {
-            // The memory of the message before this one may have come back meanwhile.
-            let most = limits.pending.saturating_sub(self.lent);
-            let mut memory = self.kept.take(sequence.promised, most);
-            if memory.capacity() > there {
-                memory.extend_from_slice(&sequence.bytes);
-                self.lent += memory.capacity() - sequence.lent;
-                sequence.lent = memory.capacity();
-                sequence.bytes = memory;
+        let come = there + bytes.len();
+        if sequence.bytes.capacity() < come {
+            if sequence.lent == 0 && there <= sequence.promised / MOVED {
+                // The memory of the message before this one may have come back meanwhile.
+                let most = limits.pending.saturating_sub(self.lent);
+                let mut memory = self.kept.take(sequence.promised.max(come), most);
+                if memory.capacity() > 0 {
+                    memory.extend_from_slice(&sequence.bytes);
+                    sequence.lent = memory.capacity();
+                    sequence.bytes = memory;
+                    self.lent += sequence.lent;
+                }
+            }
+            if sequence.promised <= kept::MOST {
+                // Twice what is there may be more than its connection keeps.
+                let room = sequence.promised.min(come.saturating_mul(GROWS));
+                let _ = sequence.bytes.try_reserve_exact(room.saturating_sub(there));
             }
         }
         sequence.bytes.extend_from_slice(bytes);
@@ -122,7 +132,7 @@ impl Fragments {
             return Ok(None);
         }
         let whole = self.sequences.remove(&number).map(|sequence| self.join(sequence));
-        self.bytes -= there + bytes.len();
+        self.bytes -= come;
         Ok(whole)
     }
 
@@ -198,5 +208,53 @@ mod tests {
         let memory: usize = fragments.sequences.values().map(|sequence| sequence.bytes.capacity()).sum();
         assert!(memory <= pending + 8 * GROWS * PART, "{memory}");
         assert!(fragments.lent > pending / 2, "some is");
+    }
+
+    #[test]
+    fn fragments_longer_than_the_first_one_are_taken() {
+        let (mut fragments, limits) = (fragments(), Limits::default());
+        // Two messages leave memory behind, of which the second one's is the shorter.
+        for (number, half) in [(1, 35 << 10), (2, 32 << 10)] {
+            fragments.begin(number, 2, Vec::new(), &vec![7; half], &limits).unwrap();
+        }
+        let lens = [(1, 35 << 10), (2, 32 << 10)].map(|(number, half)| {
+            let (_, whole) = fragments.add(number, 1, &vec![7; half], &limits).unwrap().unwrap();
+            whole.len()
+        });
+        assert_eq!(lens, [70 << 10, 64 << 10]);
+        let (first, second) = (vec![7; 11 << 10], vec![8; 100 << 10]);
+        fragments.begin(3, 4, Vec::new(), &first, &limits).unwrap();
+        assert_eq!(fragments.lent, 70 << 10);
+        for left in [3, 2, 1] {
+            let joined = fragments.add(3, left, &second, &limits).unwrap();
+            if let Some((_, whole)) = joined {
+                assert_eq!(whole.len(), first.len() + 3 * second.len());
+            }
+        }
+        assert_eq!((fragments.len(), fragments.bytes, fragments.lent), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_promise_counts_no_more_than_a_message_may_have() {
+        let (mut fragments, limits) = (fragments(), Limits { message: 1 << 20, ..Limits::default() });
+        let begin = |fragments: &mut Fragments, left| {
+            fragments.begin(left, left, Vec::new(), &[7; 64 << 10], &limits).unwrap()
+        };
+        drop(begin(&mut fragments, 16));
+        for left in (1..16).rev() {
+            drop(fragments.add(16, left, &[7; 64 << 10], &limits).unwrap());
+        }
+        begin(&mut fragments, u64::MAX);
+        assert_eq!(fragments.lent, 1 << 20, "that of the message before it");
+    }
+
+    #[test]
+    fn a_message_that_its_connection_can_keep_gets_no_more_than_it_needs() {
+        let (mut fragments, limits) = (fragments(), Limits::default());
+        let parts = (kept::MOST / PART) as u64 - 16;
+        drop(fragments.begin(1, parts, Vec::new(), &[7; PART], &limits).unwrap());
+        let add = |left| fragments.add(1, left, &[7; PART], &limits).unwrap();
+        let (_, whole) = (1..parts).rev().map(add).find_map(|joined| joined).unwrap();
+        assert_eq!(whole.memory(), parts as usize * PART);
     }
 }
