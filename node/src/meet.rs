@@ -98,6 +98,9 @@ impl Talk {
 /// A connection as a handshake leaves it: who is there, the socket, and bytes that have been read already.
 pub(crate) type Met = (Peer, Stream, Vec<u8>);
 
+/// The bytes that may be unsent at least: the system takes nothing for no limit.
+const NO_LESS: u32 = 1;
+
 /// The bytes that may be in the system's buffers of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Buffers {
@@ -119,7 +122,7 @@ impl Default for Buffers {
 fn prepare(stream: &TcpStream, buffers: Buffers) -> io::Result<()> {
     stream.set_nodelay(true)?;
     // Where a system does not know this, small messages wait longer.
-    let _ = stream.set_unsent_limit(buffers.unsent);
+    let _ = stream.set_unsent_limit(buffers.unsent.max(NO_LESS));
     match buffers.unread {
         Some(bytes) => stream.set_recv_buffer_size(bytes as usize),
         None => Ok(()),

@@ -251,7 +251,9 @@ impl Builder {
     /// Sets about how many bytes may have come to a connection and not be read; else the system decides, and
     /// there may be megabytes, behind which a small message of the peer's waits. Big messages come slower
     /// with fewer bytes: by a third or a half with 64 KiB over the loopback interface, and over a long way by
-    /// more, since no more than this comes in the time of a round trip.
+    /// more, since no more than this comes in the time of a round trip. A system has a limit of its own for
+    /// what can be asked for (Linux `net.core.rmem_max`, 208 KiB most often), and then the buffer does not
+    /// grow with what comes: so more than that does not mean more than without this setting, but less.
     ///
     /// # Examples
     /// ```

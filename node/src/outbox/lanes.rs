@@ -19,7 +19,8 @@ use crate::wire::{Frame, Parts, Told};
 /// The bytes of a frame of a message from which on it is cut, and of each part, as in OTP.
 const FRAGMENT: usize = 64 << 10;
 
-/// Returns true if a frame of so many bytes is to go out in fragments.
+/// Returns true if a frame of so many bytes is to go out in fragments. Its header comes on top of that, with
+/// 255 atoms at most, which is more only where all of them are very long and new.
 pub(super) fn is_big(len: usize) -> bool {
     len > FRAGMENT
 }
@@ -28,7 +29,7 @@ pub(super) fn is_big(len: usize) -> bool {
 #[derive(Default)]
 pub(super) struct Lanes {
     lanes: Vec<Lane>,
-    /// The bytes of all.
+    /// The bytes of all, and of their atoms.
     len: usize,
     /// The number of the last message that went out in fragments.
     last: u64,
@@ -56,6 +57,16 @@ enum Next {
     Whole(Frame),
     /// The rest of a frame that goes out in fragments, with the number of its message.
     Parts(u64, Parts),
+}
+
+impl Next {
+    /// Returns how many bytes it takes: none of fragments that are all written.
+    fn memory(&self) -> usize {
+        match self {
+            Next::Whole(frame) => frame.memory(),
+            Next::Parts(_, parts) => parts.memory(),
+        }
+    }
 }
 
 impl Lane {
@@ -96,19 +107,21 @@ impl Lane {
         let (mut gone, mut somebody) = (0, false);
         let mut wrote_fragment = false;
         while let Some(queued) = self.frames.front_mut() {
-            let (len, whole) = match &mut queued.next {
+            let before = queued.next.memory();
+            let left = match &mut queued.next {
                 Next::Whole(frame) => {
                     frame.write_whole(told, out);
-                    (frame.len(), true)
+                    0
                 }
                 Next::Parts(..) if wrote_fragment => break,
                 Next::Parts(sequence, parts) => {
                     wrote_fragment = true;
-                    (parts.write_fragment(FRAGMENT, *sequence, told, out), parts.left() == 0)
+                    parts.write_fragment(FRAGMENT, *sequence, told, out);
+                    parts.memory()
                 }
             };
-            gone += len;
-            if whole {
+            gone += before - left;
+            if left == 0 {
                 somebody |= self.pop();
             }
         }
@@ -132,7 +145,7 @@ impl Lanes {
         self.lanes.is_empty()
     }
 
-    /// Returns how many bytes are to be written.
+    /// Returns how many bytes wait.
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -171,13 +184,11 @@ impl Lanes {
     ) {
         let next = if big {
             self.last += 1;
-            let parts = frame.take_parts();
-            self.len += parts.left();
-            Next::Parts(self.last, parts)
+            Next::Parts(self.last, frame.take_parts())
         } else {
-            self.len += frame.len();
             Next::Whole(frame.take_whole())
         };
+        self.len += next.memory();
         let lane = lane.unwrap_or_else(|| {
             self.lanes.push(Lane::default());
             self.lanes.len() - 1
@@ -302,6 +313,23 @@ mod tests {
         assert_eq!(lanes.lanes.len(), 1);
         drain(&mut lanes, &mut out);
         assert_eq!(read(&out.bytes), [3, 4, 1, 2, 5, 6]);
+    }
+
+    #[test]
+    fn the_atoms_of_what_waits_count() {
+        let (mut lanes, mut out) = (Lanes::default(), Out::default());
+        append(&mut lanes, Some(7), Receiver::Pid(1), message(6, 100_000), &mut out);
+        let frame = message(13, 10);
+        let (before, len) = (lanes.len(), frame.len());
+        append(&mut lanes, Some(7), Receiver::Pid(1), frame, &mut out);
+        let names: usize = atoms(13).iter().map(|atom| size_of::<Atom>() + atom.as_str().len()).sum();
+        assert!(lanes.len() >= before + len + names);
+        // Those of the first one have gone out with its first fragment.
+        let first = lanes.len();
+        take(&mut lanes, &mut out);
+        assert!(lanes.len() <= first - FRAGMENT - names);
+        drain(&mut lanes, &mut out);
+        assert_eq!(read(&out.bytes), [6, 13]);
     }
 
     #[test]

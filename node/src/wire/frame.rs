@@ -30,7 +30,8 @@ pub struct Limits {
     pub message: usize,
     /// The messages that have begun and are not whole.
     pub sequences: usize,
-    /// The bytes of all messages that have begun and are not whole.
+    /// The bytes of all messages that have begun and are not whole. The memory of earlier messages that they
+    /// have got, before as much has come, may be as much again.
     pub pending: usize,
     /// The bytes of messages that wait for processes which do not receive them, beyond what their mailboxes
     /// hold; above that nothing more is read.

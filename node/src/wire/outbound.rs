@@ -109,6 +109,11 @@ impl Frame {
         self.bytes.len() + self.shared.len
     }
 
+    /// Returns how many bytes it takes while it waits: its atoms, too.
+    pub(crate) fn memory(&self) -> usize {
+        self.len() + self.atoms.memory()
+    }
+
     /// Writes a frame that goes out in one piece, behind all that went out before it. It is shorter than any
     /// binary that is not copied.
     pub(crate) fn write_whole(&self, told: &mut Told, out: &mut Vec<u8>) {
@@ -169,9 +174,9 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Returns how many bytes are to be written.
-    pub(crate) fn left(&self) -> usize {
-        self.left
+    /// Returns how many bytes it takes while it waits: none when all is written.
+    pub(crate) fn memory(&self) -> usize {
+        self.left + self.frame.atoms.memory()
     }
 
     /// Writes a fragment: `part` bytes, or what is left. Returns how many they are.
@@ -193,7 +198,7 @@ impl Parts {
         out.extend_from_slice(&sequence.to_be_bytes());
         out.extend_from_slice(&missing.to_be_bytes());
         if is_first {
-            told.header(&self.frame.atoms, out);
+            told.header(&mem::take(&mut self.frame.atoms), out);
         }
         let in_all = (out.len() - start - 4 + len) as u32;
         out[start..start + 4].copy_from_slice(&in_all.to_be_bytes());
@@ -278,7 +283,7 @@ mod tests {
     /// Returns what the fragments have, in order.
     fn written(parts: &mut Parts, part: usize) -> Vec<u8> {
         let mut all = Vec::new();
-        while parts.left() > 0 {
+        while parts.memory() > 0 {
             let (first, mut out) = (parts.is_new, Vec::new());
             let len = parts.write_fragment(part, 7, &mut Told::default(), &mut out);
             assert_eq!(out.len(), 4 + 2 + 16 + usize::from(first) + len);
@@ -336,7 +341,7 @@ mod tests {
         let text = "x".repeat(2 * WORTH);
         let mut parts = framed(&(&*text, binary(LARGE), "end")).take_parts();
         let mut out = Vec::new();
-        while parts.left() > LAST / 2 {
+        while parts.left > LAST / 2 {
             parts.write_fragment(LARGE, 7, &mut Told::default(), &mut out);
             out.clear();
         }

@@ -48,6 +48,11 @@ impl Atoms {
         self.atoms.is_empty()
     }
 
+    /// Returns how many bytes of memory they take, about.
+    pub(super) fn memory(&self) -> usize {
+        self.atoms.iter().map(|atom| size_of_val(atom) + atom.1.as_bytes().len()).sum()
+    }
+
     /// Takes the atoms out, for a frame that is written later.
     pub(super) fn take(&mut self) -> Atoms {
         let atoms = self.atoms.clone();
@@ -57,7 +62,10 @@ impl Atoms {
 
     pub(in crate::wire) fn clear(&mut self) {
         for (entry, _) in self.atoms.drain(..) {
-            self.numbers[usize::from(entry)] = 0;
+            // One that was taken has no numbers.
+            if let Some(number) = self.numbers.get_mut(usize::from(entry)) {
+                *number = 0;
+            }
         }
     }
 }
@@ -204,7 +212,7 @@ mod tests {
                     1 => scratch.take_whole().write_whole(&mut told, &mut out),
                     _ => {
                         let (part, mut parts) = (random.usize(1..2_000), scratch.take_parts());
-                        while parts.left() > 0 {
+                        while parts.memory() > 0 {
                             parts.write_fragment(part, 7, &mut told, &mut out);
                         }
                     }
