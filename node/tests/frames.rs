@@ -183,6 +183,39 @@ fn atoms_are_cached_and_referred_to() {
 }
 
 #[test]
+fn a_message_has_the_atoms_of_its_own_header_alone() {
+    let (mut inbound, mut random) = (inbound(), fastrand::Rng::with_seed(7));
+    for round in 0..1_000 {
+        let count = random.usize(1..50);
+        let texts: Vec<_> = (0..count).map(|index| format!("{round}{}", "x".repeat(index))).collect();
+        let mut header = vec![count as u8];
+        // All are new, and the half behind the flags of the last one says that lengths have a byte.
+        header.extend(vec![0x88; count / 2]);
+        header.push(if count % 2 == 1 { 0x08 } else { 0 });
+        for (entry, text) in texts.iter().enumerate() {
+            header.extend([entry as u8, text.len() as u8]);
+            header.extend(text.as_bytes());
+        }
+        // Which one the payload refers to: now and then one that only earlier messages have.
+        let number = random.usize(0..60);
+        let body = [SEND, &[82, number as u8]].concat();
+        let frame = match random.u8(..3) {
+            0 => fragment(true, round, 1, &[header, body].concat()),
+            _ => [&[131, 68], header.as_slice(), &body].concat(),
+        };
+        let message = inbound.frame(frame).unwrap().unwrap();
+        match texts.get(number) {
+            Some(text) => assert!(payload(&message).unwrap().is_atom(text)),
+            None => assert!(payload(&message).is_err(), "atom {number} of {count}"),
+        }
+        // Whoever keeps a message keeps its atoms.
+        if random.bool() {
+            inbound.give_back(message);
+        }
+    }
+}
+
+#[test]
 fn a_cache_holds_2048_long_atoms() {
     let mut inbound = inbound();
     let text = |entry: usize| format!("{entry:04}{}", "𝄞".repeat(251));

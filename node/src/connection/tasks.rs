@@ -89,6 +89,7 @@ impl Connection {
                     if catch_unwind(AssertUnwindSafe(|| self.receive(&message))).is_err() {
                         self.shared.undecodable();
                     }
+                    inbound.give_back(message);
                 }
                 if self.waiting.is_too_much() || self.waiting.has_lost() {
                     self.room().await?;

@@ -4,6 +4,7 @@
 mod cache;
 mod fragments;
 
+use std::mem;
 use std::sync::Arc;
 
 use self::cache::AtomCache;
@@ -128,6 +129,8 @@ pub struct Inbound {
     /// True if frames have headers, as has been agreed.
     headers: bool,
     cache: AtomCache,
+    /// The memory for the atoms of the next frame that is a whole message. There are none in it.
+    atoms: Vec<Atom>,
     fragments: Fragments,
     limits: Limits,
 }
@@ -141,7 +144,8 @@ impl Inbound {
     /// As [`Inbound::new`], with the memory of earlier messages.
     pub(crate) fn keeping(agreed: Flags, limits: Limits, kept: Arc<Kept>) -> Inbound {
         let headers = agreed.contains(Flags::DIST_HDR_ATOM_CACHE);
-        Inbound { headers, cache: AtomCache::default(), fragments: Fragments::new(kept), limits }
+        let fragments = Fragments::new(kept);
+        Inbound { headers, cache: AtomCache::default(), atoms: Vec::new(), fragments, limits }
     }
 
     /// Takes a frame, which is not empty, and returns the message that is whole by it.
@@ -154,7 +158,8 @@ impl Inbound {
                 self.message(frame.into(), 2, Vec::new(), true).map(Some)
             }
             [tag::VERSION, tag::DIST_HEADER, ..] if self.headers => {
-                let (atoms, start) = self.cache.header(&frame, 2)?;
+                let mut atoms = mem::take(&mut self.atoms);
+                let start = self.cache.header(&frame, 2, &mut atoms)?;
                 self.message(frame.into(), start, atoms, false).map(Some)
             }
             [tag::VERSION, kind @ (tag::FIRST_FRAGMENT | tag::FRAGMENT), ..] if self.headers => {
@@ -172,12 +177,24 @@ impl Inbound {
             |at: usize| numbers[at..at + 8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
         let (sequence, left) = (number(0), number(8));
         let whole = if first {
-            let (atoms, start) = self.cache.header(frame, 18)?;
+            // These are kept with what has come, of many messages maybe, and take no more than they need.
+            let mut atoms = Vec::new();
+            let start = self.cache.header(frame, 18, &mut atoms)?;
             self.fragments.begin(sequence, left, atoms, &frame[start..], &self.limits)?
         } else {
             self.fragments.add(sequence, left, &frame[18..], &self.limits)?
         };
         whole.map(|(atoms, bytes)| self.message(bytes, 0, atoms, false)).transpose()
+    }
+
+    /// Takes back a message that is over, for what is in its memory: the next one needs none of its own for
+    /// its atoms then.
+    pub fn give_back(&mut self, message: Message) {
+        let Message { mut atoms, .. } = message;
+        atoms.clear();
+        if atoms.capacity() > self.atoms.capacity() {
+            self.atoms = atoms;
+        }
     }
 
     /// Returns how many messages have begun and are not whole.

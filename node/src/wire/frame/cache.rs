@@ -13,8 +13,8 @@ const ENTRIES: usize = 256;
 pub(super) struct AtomCache([Vec<Option<Atom>>; SEGMENTS]);
 
 impl AtomCache {
-    /// Reads the header at `start` of a frame: the atoms that the frame refers to. Returns them, and where
-    /// the header ends.
+    /// Reads the header at `start` of a frame: the atoms that the frame refers to. Writes them to `atoms`,
+    /// which is empty, and returns where the header ends.
     ///
     /// ```text
     /// count | flags, half a byte for each atom and one more | for each: index, and if it is new: length, text
@@ -22,16 +22,21 @@ impl AtomCache {
     ///
     /// The flags of an atom are its segment, and whether it is new. The half behind them says whether lengths
     /// have two bytes.
-    pub(super) fn header(&mut self, frame: &[u8], start: usize) -> Result<(Vec<Atom>, usize), FrameError> {
+    pub(super) fn header(
+        &mut self,
+        frame: &[u8],
+        start: usize,
+        atoms: &mut Vec<Atom>,
+    ) -> Result<usize, FrameError> {
         let mut rest = frame.get(start..).ok_or(FrameError::Header)?;
         let count = usize::from(take(&mut rest, 1)?[0]);
         if count == 0 {
-            return Ok((Vec::new(), frame.len() - rest.len()));
+            return Ok(frame.len() - rest.len());
         }
         let flags = take(&mut rest, count / 2 + 1)?;
         let half = |index: usize| flags[index / 2] >> (4 * (index % 2)) & 0xf;
         let long = half(count) & 1 != 0;
-        let mut atoms = Vec::with_capacity(count);
+        atoms.reserve_exact(count);
         for index in 0..count {
             let (new, segment) = (half(index) & 8 != 0, usize::from(half(index) & 7));
             let entry = usize::from(take(&mut rest, 1)?[0]);
@@ -48,7 +53,7 @@ impl AtomCache {
             };
             atoms.push(atom);
         }
-        Ok((atoms, frame.len() - rest.len()))
+        Ok(frame.len() - rest.len())
     }
 
     fn set(&mut self, segment: usize, entry: usize, atom: Atom) {
