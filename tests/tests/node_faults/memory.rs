@@ -83,10 +83,21 @@ pub(crate) fn who_does_not_keep_up_takes_little_memory(on: &Systems) {
         let control = send_to(&peer, "stuck");
         let mut frame = Vec::new();
         write_frame(peer.peer.agreed, &control, &mut frame, |out| out.value(&parcel(1, 10_000))).unwrap();
-        let (refused, most) =
-            HEAP.most_during(|| (0..MUCH / frame.len()).find_map(|_| peer.stream.write_all(&frame).err()));
-        assert!(refused.is_some(), "the node has read all of it");
+        let (written, most) = HEAP.most_during(|| {
+            // It has stopped when it takes nothing for long, which is no thread that stands still for once.
+            let (mut written, mut in_vain) = (0, 0);
+            while written < MUCH && in_vain < 4 {
+                match peer.stream.write(&frame[written % frame.len()..]) {
+                    Ok(len) => (written, in_vain) = (written + len, 0),
+                    Err(_) => in_vain += 1,
+                }
+            }
+            written
+        });
+        assert!(written < MUCH, "the node has read all of it");
+        assert!(most >= 1 << 19, "only {most} bytes wait for a process");
         assert!(most <= (1 << 20) + SLACK, "{most} bytes wait for a process");
+        assert_eq!(node.nodes().len(), 1, "who is made to wait stays connected");
         // A peer that reads nothing, of a process that sends.
         let there = node.connected("peer@localhost").unwrap().process::<Parcel>("anybody");
         let sent = Arc::new(AtomicU32::new(0));
@@ -97,6 +108,7 @@ pub(crate) fn who_does_not_keep_up_takes_little_memory(on: &Systems) {
                     count.fetch_add(1, Relaxed);
                 }
             }));
+            eventually("something is sent", || sent.load(Relaxed) > 0);
             let mut last = u32::MAX;
             while last != sent.load(Relaxed) {
                 last = sent.load(Relaxed);
@@ -105,6 +117,7 @@ pub(crate) fn who_does_not_keep_up_takes_little_memory(on: &Systems) {
         });
         assert!((sent.load(Relaxed) as usize) < MUCH / 10_000, "the node takes all of it");
         assert!(most <= (2 << 20) + SLACK, "{most} bytes wait for a peer");
+        assert_eq!(node.nodes().len(), 1, "who does not read stays connected");
         stuck.exit(ExitReason::Kill);
     });
 }
