@@ -2,9 +2,7 @@
 //! is, so there is at most one line a second.
 
 use std::fmt::Display;
-use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use twoply_core::io::stderr;
@@ -34,9 +32,7 @@ impl Log {
             0 => format!("twoply: {line}\n"),
             _ => format!("twoply: {line} (and {left_out} more before)\n"),
         };
-        let mut write = stderr().write(line.as_bytes());
-        let written = Pin::new(&mut write).poll(&mut Context::from_waker(Waker::noop()));
-        if !matches!(written, Poll::Ready(Ok(len)) if len == line.len()) {
+        if !stderr().try_write_all(line.as_bytes()) {
             self.lost(left_out + 1);
         }
     }

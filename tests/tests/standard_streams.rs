@@ -22,6 +22,7 @@ laws! {
     everywhere {
         what_is_accepted_is_written_before_a_shutdown_ends,
         a_reader_that_is_slow_holds_no_worker_up,
+        what_must_not_wait_is_accepted_whole_or_not_at_all,
         a_reader_that_is_gone_is_an_error,
         a_read_that_is_given_up_loses_no_input,
         a_file_is_read_to_its_end,
@@ -116,6 +117,34 @@ fn a_reader_that_is_slow_holds_no_worker_up(on: &Systems) {
     assert!(child.wait().unwrap().success());
 }
 
+/// Nobody reads, so there is no room for all of it.
+fn what_must_not_wait_is_accepted_whole_or_not_at_all(on: &Systems) {
+    let mut child = on
+        .child(|| {
+            let main = || {
+                let line = format!("{}\n", "x".repeat(999));
+                let accepted = (0..1_000).filter(|_| stdout().try_write_all(line.as_bytes())).count();
+                assert!(!stdout().try_write_all(&[0; 1 << 20]), "there is never so much room");
+                stderr().write_all(format!("lines: {accepted}\n").as_bytes()).wait().unwrap();
+            };
+            on.here().spawner().run(main).unwrap();
+        })
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let accepted = lines.find_map(|line| line.split_once("lines: ")?.1.parse::<usize>().ok()).unwrap();
+    // That of a pipe, and as much again.
+    assert!((64..1_000).contains(&accepted), "{accepted}");
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    let whole = text.lines().filter(|line| line.ends_with(&"x".repeat(999))).count();
+    assert_eq!((whole, text.bytes().filter(|byte| *byte == b'x').count()), (accepted, 999 * accepted));
+    assert!(child.wait().unwrap().success());
+}
+
 fn a_reader_that_is_gone_is_an_error(on: &Systems) {
     let mut child = on
         .child(|| {
@@ -129,6 +158,8 @@ fn a_reader_that_is_gone_is_an_error(on: &Systems) {
                 Ok::<(), std::io::Error>(())
             });
             assert_eq!(task.wait().unwrap().unwrap_err().kind(), ErrorKind::BrokenPipe);
+            assert!(stdout().try_write_all(b"?"), "that tells no error");
+            assert_eq!(stdout().flush().wait().unwrap_err().kind(), ErrorKind::BrokenPipe);
         })
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

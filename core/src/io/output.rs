@@ -103,14 +103,30 @@ impl Output {
         if accepted == 0 {
             return None;
         }
-        state.accepted += accepted as u64;
+        self.note_accepted(state, accepted);
+        Some(Ok(accepted))
+    }
+
+    /// Accepts all of `bytes`, or nothing if there is no room for that.
+    fn try_accept_all(&'static self, bytes: &[u8]) -> bool {
+        let mut state = self.state();
+        let has_room = bytes.len() <= ROOM - state.buffer.len();
+        if has_room {
+            state.buffer.extend_from_slice(bytes);
+            self.note_accepted(state, bytes.len());
+        }
+        has_room
+    }
+
+    /// Counts what has been accepted, and has it written.
+    fn note_accepted(&'static self, mut state: MutexGuard<'_, State>, len: usize) {
+        state.accepted += len as u64;
         let must_start = !std::mem::replace(&mut state.is_writing, true);
         drop(state);
         if must_start && threads::blocking().execute(None, || self.write_all()).is_err() {
             // No thread is to be had: rather this one waits than that the bytes are lost.
             self.write_all();
         }
-        Some(Ok(accepted))
     }
 
     /// Writes until nothing is left. One thread at a time does this.
@@ -263,6 +279,21 @@ macro_rules! standard_output {
                     rest = &rest[accepted..];
                 }
                 Ok(())
+            }
+
+            /// Accepts all of `buf` at once, or nothing if there is no room for all of it, and says which. It
+            /// is for messages that nobody should wait with. Where there is an error of a write before, it
+            /// stays for the next write or flush to tell.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("let stream = twoply::io::", stringify!($function), "();")]
+            /// // There is never room for so much.
+            /// assert!(!stream.try_write_all(&[b'.'; 100_000]));
+            /// ```
+            #[must_use = "nothing is written if there is no room"]
+            pub fn try_write_all(&self, buf: &[u8]) -> bool {
+                stream($fd).try_accept_all(buf)
             }
 
             /// Waits until all that has been accepted by now is written. Cancel-safe.
