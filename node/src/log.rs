@@ -1,5 +1,5 @@
 //! [`Log`]: what a node says on the standard error stream of what others do wrong. They decide how often that
-//! is, so there is at most one line a second.
+//! is, so there is at most one line a second of each kind.
 
 use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -75,8 +75,10 @@ pub(crate) struct Shared {
     unknown: AtomicU64,
     undecodable: AtomicU64,
     refused: AtomicU64,
-    /// The lines about messages that are not understood, and about peers that are refused.
-    logs: [Log; 2],
+    /// The lines about messages that are not understood.
+    misunderstood: Log,
+    /// The lines about peers that are refused.
+    refusals: Log,
 }
 
 impl Shared {
@@ -154,13 +156,14 @@ impl Shared {
     /// Says of which process that was, and where in the message the error is.
     pub(crate) fn log_undecodable(&self, pid: Option<&Pid>, error: &DecodeError) {
         let whom: &dyn Display = pid.map_or(&"a process", |pid| pid);
-        self.logs[0].say(&format_args!("{}: {whom} does not understand a message: {error}", self.own.name));
+        let line = format_args!("{}: {whom} does not understand a message: {error}", self.own.name);
+        self.misunderstood.say(&line);
     }
 
     /// Counts, tells and says that a peer is refused, which has called itself `name`.
     pub(crate) fn refuse(&self, name: Option<String>, why: String) {
         let who = name.as_deref().unwrap_or("somebody");
-        self.logs[1].say(&format_args!("{} refuses {who:?}: {why}", self.own.name));
+        self.refusals.say(&format_args!("{} refuses {who:?}: {why}", self.own.name));
         self.refused.fetch_add(1, Relaxed);
         self.peers.tell(Event::Refused { name, why });
     }

@@ -304,10 +304,10 @@ impl Outbox {
     /// Takes nothing more, and forgets what has not been written.
     pub(crate) fn close(&self) {
         let mut state = self.state();
-        let State { bytes, lanes, big_ones, waiting, .. } =
+        let State { bytes, told, lanes, big_ones, waiting, .. } =
             std::mem::replace(&mut *state, State { closed: true, ..State::default() });
         drop(state);
-        drop((bytes, lanes, big_ones));
+        drop((bytes, told, lanes, big_ones));
         wake(waiting.into_iter().map(|(waker, _)| waker));
         self.filled.notify_one();
     }

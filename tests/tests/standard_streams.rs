@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::future::poll_fn;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::pin::Pin;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -90,25 +90,26 @@ fn what_is_accepted_is_written_before_a_shutdown_ends(on: &Systems) {
     assert!(output.stderr.ends_with(&[b':'; 50_000]));
 }
 
+/// Starts a child of which nobody reads the output yet. Returns it, and the lines of its errors.
+fn unread(command: &mut Command) -> (Child, impl Iterator<Item = String> + use<>) {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    (child, lines)
+}
+
 fn a_reader_that_is_slow_holds_no_worker_up(on: &Systems) {
-    let mut child = on
-        .child(|| {
-            let main = || {
-                let writer = twoply_core::task::spawn(async { stdout().write_all(&[b'x'; 1 << 20]).await });
-                let others = (0..100).map(|n| twoply_core::task::spawn(async move { n }));
-                let sum: u32 = others.collect::<Vec<_>>().into_iter().map(|task| task.wait().unwrap()).sum();
-                stderr().write_all(format!("the others are done: {sum}\n").as_bytes()).wait().unwrap();
-                stderr().flush().wait().unwrap();
-                writer.wait().unwrap().unwrap();
-            };
-            on.here().spawner().run(main).unwrap();
-        })
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let (mut child, mut lines) = unread(&mut on.child(|| {
+        let main = || {
+            let writer = twoply_core::task::spawn(async { stdout().write_all(&[b'x'; 1 << 20]).await });
+            let others = (0..100).map(|n| twoply_core::task::spawn(async move { n }));
+            let sum: u32 = others.collect::<Vec<_>>().into_iter().map(|task| task.wait().unwrap()).sum();
+            stderr().write_all(format!("the others are done: {sum}\n").as_bytes()).wait().unwrap();
+            stderr().flush().wait().unwrap();
+            writer.wait().unwrap().unwrap();
+        };
+        on.here().spawner().run(main).unwrap();
+    }));
     assert!(lines.any(|line| line.contains("the others are done: 4950")));
     // Only now does anybody read.
     let mut bytes = Vec::new();
@@ -119,22 +120,15 @@ fn a_reader_that_is_slow_holds_no_worker_up(on: &Systems) {
 
 /// Nobody reads, so there is no room for all of it.
 fn what_must_not_wait_is_accepted_whole_or_not_at_all(on: &Systems) {
-    let mut child = on
-        .child(|| {
-            let main = || {
-                let line = format!("{}\n", "x".repeat(999));
-                let accepted = (0..1_000).filter(|_| stdout().try_write_all(line.as_bytes())).count();
-                assert!(!stdout().try_write_all(&[0; 1 << 20]), "there is never so much room");
-                stderr().write_all(format!("lines: {accepted}\n").as_bytes()).wait().unwrap();
-            };
-            on.here().spawner().run(main).unwrap();
-        })
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let (mut child, mut lines) = unread(&mut on.child(|| {
+        let main = || {
+            let line = format!("{}\n", "x".repeat(999));
+            let accepted = (0..1_000).filter(|_| stdout().try_write_all(line.as_bytes())).count();
+            assert!(!stdout().try_write_all(&[0; 1 << 20]), "there is never so much room");
+            stderr().write_all(format!("lines: {accepted}\n").as_bytes()).wait().unwrap();
+        };
+        on.here().spawner().run(main).unwrap();
+    }));
     let accepted = lines.find_map(|line| line.split_once("lines: ")?.1.parse::<usize>().ok()).unwrap();
     // That of a pipe, and as much again.
     assert!((64..1_000).contains(&accepted), "{accepted}");

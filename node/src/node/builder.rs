@@ -14,6 +14,7 @@ use twoply_core::task::{SpawnError, Spawner};
 use super::peers::{self, Discovery, Peers, Resolver};
 use super::registration::Registration;
 use super::{Node, Settings, Shared};
+use crate::log::Log;
 use crate::meet::{self, Buffers, ConnectError};
 use crate::tls::Tls;
 use crate::wire::{Atom, Flags, Limits, NameError, Own, check_peer_name, split_name};
@@ -383,7 +384,8 @@ impl Builder {
             unknown: AtomicU64::new(0),
             undecodable: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            logs: Default::default(),
+            misunderstood: Log::default(),
+            refusals: Log::default(),
         };
         let met = match &self.named_by {
             Some(namer) => Some((namer, shared.be_named(namer).await.map_err(StartError::Naming)?)),

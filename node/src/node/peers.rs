@@ -224,12 +224,12 @@ impl Peers {
         }
     }
 
-    /// Waits until the node is connected.
-    async fn is_up(&self, name: &str) {
+    /// Waits until `look` finds something, which it may after each change.
+    async fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
         loop {
             let changed = self.changed.notified();
-            if self.up(name).is_some() {
-                return;
+            if let Some(found) = look() {
+                return found;
             }
             changed.await;
         }
@@ -281,34 +281,27 @@ impl Shared {
     /// Says what is to become of a node that calls itself `name`, of which nothing is proved. Without a
     /// [`Peering`] it is refused. One whose last connection has ended is told when everybody here knows that.
     pub(crate) async fn called(self: &Arc<Self>, name: &str) -> (Status, Option<Peering>) {
-        loop {
-            let changed = self.peers.changed.notified();
-            if let Some(status) = self.status_of(name) {
-                return status;
-            }
-            changed.await;
-        }
+        self.peers.until(|| self.status_of(name)).await
     }
 
     /// As [`Shared::called`]; `None` while not everybody knows that the last connection has ended.
     fn status_of(self: &Arc<Self>, name: &str) -> Option<(Status, Option<Peering>)> {
         let number = self.number();
         let mut slots = self.peers.slots();
-        let status = match slots.get(name) {
-            _ if name == self.own.name => Status::NotAllowed,
+        let slot = slots.get(name);
+        let (status, is_entered) = match slot {
+            _ if name == self.own.name => (Status::NotAllowed, false),
             Some(Slot::Ending(_)) => return None,
-            None => Status::Ok,
+            None => (Status::Ok, true),
             // Both connect at once: the attempt of the greater name goes on.
-            Some(Slot::Ours(_)) if *self.own.name < *name => Status::OkSimultaneous,
-            Some(Slot::Ours(_)) => Status::Nok,
+            Some(Slot::Ours(_)) if *self.own.name < *name => (Status::OkSimultaneous, true),
+            Some(Slot::Ours(_)) => (Status::Nok, false),
             // Of several that call themselves so, the one that proves it first is the one.
-            Some(Slot::Theirs(_)) => Status::Ok,
-            Some(Slot::Up(_)) => Status::Alive,
+            Some(Slot::Theirs(_)) => (Status::Ok, false),
+            Some(Slot::Up(_)) => (Status::Alive, false),
         };
-        let last = slots.get(name).and_then(Slot::connection).cloned();
-        if matches!(status, Status::Ok | Status::OkSimultaneous)
-            && !matches!(slots.get(name), Some(Slot::Theirs(_)))
-        {
+        let last = slot.and_then(Slot::connection).cloned();
+        if is_entered {
             slots.insert(name.to_owned(), Slot::Theirs(number));
         }
         drop(slots);
@@ -365,7 +358,7 @@ impl Shared {
                     await;
                         met = in_time(meeting) => met,
                         // Nothing comes of this attempt any more.
-                        () = self.peers.is_up(name) => continue,
+                        _ = self.peers.until(|| self.peers.up(name)) => continue,
                     };
                     match met {
                         Ok((met, _)) => {

@@ -268,7 +268,7 @@ fn try_write_frame(
     agreed: Flags,
     control: &Control,
     out: &mut Vec<u8>,
-    mut refers: Option<(&mut Shared, &mut Atoms)>,
+    refers: Option<(&mut Shared, &mut Atoms)>,
     payload: impl FnOnce(&mut Encoder<'_>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
     let headers = agreed.contains(Flags::DIST_HDR_ATOM_CACHE);
@@ -279,13 +279,13 @@ fn try_write_frame(
     } else {
         &[tag::PASS_THROUGH, tag::VERSION]
     });
-    let again = refers.as_mut().map(|(shared, atoms)| (&mut **shared, &mut **atoms));
-    control.write(&mut Encoder::of_frame(out, again))?;
+    let mut encoder = Encoder::of_frame(out, refers);
+    control.write(&mut encoder)?;
     if control.has_payload() {
         if !headers {
-            out.push(tag::VERSION);
+            encoder.own_bytes(&[tag::VERSION]);
         }
-        payload(&mut Encoder::of_frame(out, refers))?;
+        payload(&mut encoder)?;
     }
     Ok(())
 }

@@ -37,35 +37,31 @@ impl Peering {
     /// for. So both nodes keep the same connection.
     pub(crate) async fn claim(&self) -> bool {
         loop {
-            let changed = self.shared.peers.changed.notified();
-            let last = match self.look() {
+            let last = match self.shared.peers.until(|| self.look()).await {
                 Claim::Won => return true,
                 Claim::Lost => return false,
                 Claim::Ends(last) => last,
-                Claim::Waits => {
-                    changed.await;
-                    continue;
-                }
             };
             last.stop("the node has connected again");
             last.over.cancelled().await;
         }
     }
 
-    fn look(&self) -> Claim {
+    /// As [`Peering::claim`]; `None` while an attempt of this node's is waited for.
+    fn look(&self) -> Option<Claim> {
         let mut slots = self.shared.peers.slots();
-        match slots.get(&self.name) {
+        Some(match slots.get(&self.name) {
             // This node has made it since the other one has called, so it is up there, too.
             Some(Slot::Up(last) | Slot::Ending(last)) if last.is_ours && !self.was_told_of(last) => {
                 Claim::Lost
             }
             Some(Slot::Up(last) | Slot::Ending(last)) => Claim::Ends(Arc::clone(last)),
-            Some(Slot::Ours(_)) if *self.shared.own.name > *self.name => Claim::Waits,
+            Some(Slot::Ours(_)) if *self.shared.own.name > *self.name => return None,
             _ => {
                 slots.insert(self.name.clone(), Slot::Theirs(self.number));
                 Claim::Won
             }
-        }
+        })
     }
 
     fn was_told_of(&self, connection: &Arc<Connection>) -> bool {
@@ -91,8 +87,6 @@ enum Claim {
     Lost,
     /// This connection is ended first.
     Ends(Arc<Connection>),
-    /// An attempt of this node's is waited for.
-    Waits,
 }
 
 impl Drop for Peering {

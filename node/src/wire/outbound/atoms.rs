@@ -55,18 +55,21 @@ impl Atoms {
 
     /// Takes the atoms out, for a frame that is written later.
     pub(super) fn take(&mut self) -> Atoms {
-        let atoms = self.atoms.clone();
-        self.clear();
-        Atoms { atoms, numbers: Vec::new() }
+        Atoms { atoms: self.drain().collect(), numbers: Vec::new() }
     }
 
     pub(in crate::wire) fn clear(&mut self) {
-        for (entry, _) in self.atoms.drain(..) {
+        self.drain().for_each(drop);
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = (u16, Atom)> {
+        let Atoms { atoms, numbers } = self;
+        atoms.drain(..).inspect(|(entry, _)| {
             // One that was taken has no numbers.
-            if let Some(number) = self.numbers.get_mut(usize::from(entry)) {
+            if let Some(number) = numbers.get_mut(usize::from(*entry)) {
                 *number = 0;
             }
-        }
+        })
     }
 }
 
