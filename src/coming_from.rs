@@ -38,7 +38,7 @@
 //! | `timeout`, `sleep`, `interval` | the same names in [`time`](crate::time); [`MissedTicks`](crate::time::MissedTicks) |
 //! | `StreamExt::buffered`, `merge`, `throttle` | the methods of [`Stream`](crate::stream::Stream) |
 //! | `StreamMap` | [`SelectAll`](crate::future::SelectAll) over a set that changes, whose keys say who was ready |
-//! | `DelayQueue` | none: a timer for each item, by [`send_after`](crate::actor::ProcessRef::send_after) with a [`TimerRef`](crate::actor::TimerRef) to cancel it, or by a [`sleep`](crate::time::sleep()) in a [`SelectAll`](crate::future::SelectAll) |
+//! | `DelayQueue` | none: a timer for each item, by [`send_after`](crate::actor::ProcessRef::send_after), whose [`Timer`](crate::actor::Timer) cancels it, or by a [`sleep`](crate::time::sleep()) in a [`SelectAll`](crate::future::SelectAll) |
 //! | `time::pause`, `time::advance` | none: the clock is the machine's, unless a simulator stands in for it ([`contract::world`](crate::contract::world)) |
 //! | `io::stdin`, `stdout`, `stderr` | the same names in [`io`](crate::io) |
 //! | `BufReader`, `BufWriter`, `AsyncBufReadExt::lines` | the same names in [`io`](crate::io), over futures-io's traits; a line has a limit, and `lines` is a [`Stream`](crate::stream::Stream) |
@@ -81,8 +81,8 @@
 //! | `context.WithCancel`, `WithTimeout` | [`CancellationToken`](crate::sync::CancellationToken), [`time::timeout`](crate::time::timeout()) |
 //! | `sync.Once`, `sync.Cond` | [`OnceCell`](crate::sync::OnceCell), [`Condvar`](crate::sync::Condvar) |
 //! | `sync.Mutex`, `sync.RWMutex`, `semaphore.Weighted` | [`Mutex`](crate::sync::Mutex), [`RwLock`](crate::sync::RwLock), [`Semaphore`](crate::sync::Semaphore); atomics are those of std |
-//! | `sync.Map`, `sync.Pool` | none: a map behind a lock, or a crate for concurrent maps, which all work here |
-//! | `time.After`, `time.NewTicker` | [`sleep`](crate::time::sleep()), [`interval`](crate::time::interval()), which are arms of a `select!` as they are |
+//! | `sync.Map`, `sync.Pool` | none: a map behind a lock, or a crate for concurrent maps, whose guards are not to be held across a wait |
+//! | `time.After`, `time.NewTicker` | [`sleep`](crate::time::sleep()), [`interval`](crate::time::interval()): an arm of a `select!` is the sleep itself, or the interval's [`tick`](crate::time::Interval::tick) |
 //! | `time.AfterFunc` | [`spawn`](crate::spawn) of a future that sleeps first; `Stop` is [`Task::cancel`](crate::Task::cancel) |
 //! | `panic`, `recover` | a panic ends its task alone, and whoever waits for that gets [`Failure::Panicked`](crate::Failure::Panicked) |
 //! | `bufio.Reader`, `bufio.Scanner`, `io.Copy`, `net.Pipe` | [`io::BufReader`](crate::io::BufReader), [`io::copy`](crate::io::copy()), [`io::duplex`](crate::io::duplex()) |
@@ -171,7 +171,7 @@
 //! | Akka's `EventStream`, `PubSub` | [`Topic`](crate::actor::Topic) |
 //! | Akka's `Router` | [`Pool`](crate::actor::Pool) with a [`Routing`](crate::actor::Routing) |
 //! | Akka's `BackoffSupervisor`, `maxNrOfRetries` | [`ChildSpec::backoff`](crate::actor::supervisor::ChildSpec::backoff), [`ChildSpec::restart_limit`](crate::actor::supervisor::ChildSpec::restart_limit) |
-//! | `ActorPool`, factories, Akka's routers | [`Pool`](crate::actor::Pool), and [`Pool::process`](crate::actor::Pool::process), which takes messages as any actor |
+//! | `ActorPool`, factories | [`Pool`](crate::actor::Pool), and [`Pool::process`](crate::actor::Pool::process), which takes messages as any actor |
 //! | `add_stream` | [`Context::attach`](crate::actor::Context::attach) |
 //! | actix's `run_later`, `run_interval` | [`send_after`](crate::actor::ProcessRef::send_after), [`send_interval`](crate::actor::ProcessRef::send_interval), each with a message to oneself |
 //! | actix's `SyncArbiter` | a [`Pool`](crate::actor::Pool) [on](crate::actor::PoolBuilder::on) the native backend, whose members may block |
