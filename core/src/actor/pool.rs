@@ -549,7 +549,8 @@ impl<M: Send + 'static> Pool<M> {
         let surplus = kept.split_off(size.min(kept.len()));
         let before = std::mem::replace(&mut *members, Arc::new(kept));
         let mut gone = lock_std(&self.0.gone);
-        gone.extend([over, surplus].concat());
+        gone.extend(over);
+        gone.extend(surplus);
         let all = gone.clone();
         drop((gone, members));
         drop(before);

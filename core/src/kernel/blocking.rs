@@ -121,10 +121,7 @@ impl<T> Drop for Blocking<T> {
 /// parts of a join), or with the waker of somebody else who does that, would hold these up.
 #[inline]
 pub(crate) fn may_block(cx: &Context<'_>) -> bool {
-    with_current(|strand| {
-        let state = strand.state();
-        strand.may_block() && state.alternatives() == 0 && state.wakes_stack(cx.waker())
-    })
+    with_current(|strand| strand.may_block() && strand.state().polls_alone(cx.waker()))
 }
 
 /// Makes a call that may block, where it [may](may_block), and else on a thread of the stack's pool. It is

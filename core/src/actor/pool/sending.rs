@@ -24,21 +24,6 @@ struct Attempt<M: Send + 'static> {
     wait_key: WaitKey,
 }
 
-impl<M: Send + 'static> Attempt<M> {
-    fn poll(
-        &mut self,
-        urgent: bool,
-        message: &mut Option<M>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), SendError<M>>> {
-        let process = &self.member.process;
-        match urgent {
-            true => process.urgent().poll_send(&mut self.wait_key, message, cx),
-            false => process.poll_send(&mut self.wait_key, message, cx),
-        }
-    }
-}
-
 impl<M: Send + 'static> Waits<M> {
     pub(super) fn new() -> Waits<M> {
         Waits(Mutex::new(LinkedSlab::new()))
@@ -73,40 +58,6 @@ impl<M: Send + 'static> Pool<M> {
         Ok(Attempt { member: members[at].clone(), wait_key: WaitKey::new() })
     }
 
-    fn poll_send_as(
-        &self,
-        urgent: bool,
-        wait_key: &mut WaitKey,
-        message: &mut Option<M>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), SendError<M>>> {
-        if let Some(queue) = self.0.route.queue() {
-            return queue.poll_send(wait_key, message, cx);
-        }
-        let mut before = self.0.waits.take(wait_key);
-        loop {
-            let begun = before.take().map_or_else(|| self.begin_send(message), Ok);
-            let mut attempt = match begun {
-                Ok(attempt) => attempt,
-                Err(error) => return Poll::Ready(Err(error)),
-            };
-            match attempt.poll(urgent, message, cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-                // The member is gone; there may be others.
-                Poll::Ready(Err(SendError(unsent))) if attempt.member.process.is_closed() => {
-                    *message = Some(unsent);
-                    self.forget(&attempt.member);
-                }
-                // It is full, and refuses then.
-                Poll::Ready(Err(refused)) => return Poll::Ready(Err(refused)),
-                Poll::Pending => {
-                    self.0.waits.keep(wait_key, attempt);
-                    return Poll::Pending;
-                }
-            }
-        }
-    }
-
     /// Returns true if neither a member nor a queue of theirs takes messages.
     pub(super) fn is_closed(&self) -> bool {
         match self.0.route.queue() {
@@ -132,7 +83,36 @@ impl<M: Send + 'static> Way<M> for Pool<M> {
         message: &mut Option<M>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<M>>> {
-        self.poll_send_as(urgent, wait_key, message, cx)
+        if let Some(queue) = self.0.route.queue() {
+            return queue.poll_send(wait_key, message, cx);
+        }
+        let mut before = self.0.waits.take(wait_key);
+        loop {
+            let begun = before.take().map_or_else(|| self.begin_send(message), Ok);
+            let mut attempt = match begun {
+                Ok(attempt) => attempt,
+                Err(error) => return Poll::Ready(Err(error)),
+            };
+            let process = &attempt.member.process;
+            let sent = match urgent {
+                true => process.urgent().poll_send(&mut attempt.wait_key, message, cx),
+                false => process.poll_send(&mut attempt.wait_key, message, cx),
+            };
+            match sent {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                // The member is gone; there may be others.
+                Poll::Ready(Err(SendError(unsent))) if attempt.member.process.is_closed() => {
+                    *message = Some(unsent);
+                    self.forget(&attempt.member);
+                }
+                // It is full, and refuses then.
+                Poll::Ready(Err(refused)) => return Poll::Ready(Err(refused)),
+                Poll::Pending => {
+                    self.0.waits.keep(wait_key, attempt);
+                    return Poll::Pending;
+                }
+            }
+        }
     }
 
     fn stop_send(&self, wait_key: &mut WaitKey) {
@@ -156,7 +136,7 @@ impl<M: Send + 'static> Sink<M> for Pool<M> {
         message: &mut Option<M>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<M>>> {
-        self.poll_send_as(false, wait_key, message, cx)
+        Way::poll_send(self, false, wait_key, message, cx)
     }
 
     fn stop_send(&self, wait_key: &mut WaitKey) {

@@ -107,7 +107,12 @@ impl Engine {
     /// Returns true if it is there for the sake of its children, and none of them is left, nor about to be
     /// restarted. It does not matter why.
     fn is_of_no_use(&self) -> bool {
-        self.plan.needs_children && !self.children.iter().any(|(_, child)| child.is_significant_and_alive())
+        self.plan.needs_children && !self.has_significant()
+    }
+
+    /// Returns true if a significant child runs, or is about to be restarted.
+    fn has_significant(&self) -> bool {
+        self.children.iter().any(|(_, child)| child.is_significant_and_alive())
     }
 
     async fn next_event(&mut self) -> Event<Control> {
@@ -158,9 +163,7 @@ impl Engine {
         let significant = match self.plan.auto_shutdown {
             AutoShutdown::Never => false,
             AutoShutdown::AnySignificant => spec.significant,
-            AutoShutdown::AllSignificant => {
-                spec.significant && !self.children.iter().any(|(_, child)| child.is_significant_and_alive())
-            }
+            AutoShutdown::AllSignificant => spec.significant && !self.has_significant(),
         };
         if significant { Flow::Break(ExitReason::Shutdown) } else { Flow::Continue(()) }
     }

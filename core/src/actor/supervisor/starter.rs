@@ -86,9 +86,7 @@ impl<M: Send + 'static> Make<M> {
             })
         }))
     }
-}
 
-impl<M: Send + 'static> Make<M> {
     /// Makes a pool, which counts as started when its members have been started.
     pub(super) fn pool<A, F>(pool: impl Fn() -> PoolBuilder<M> + Send + Sync + 'static, make: F) -> Make<M>
     where

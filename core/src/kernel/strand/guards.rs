@@ -89,7 +89,7 @@ impl StrandState {
     /// thread sleeps at once, instead of looking for a while whether it is over.
     #[inline]
     pub(crate) fn set_sleeping(&self, waker: &Waker) {
-        if self.alternatives.get() == 0 && self.wakes_stack(waker) {
+        if self.polls_alone(waker) {
             self.marks.set(self.marks.get().with(SLEEPING, true));
         }
     }

@@ -9,6 +9,12 @@ use crate::kernel::task::wait_graph::Refused;
 use crate::kernel::task::{self, Header};
 
 impl StrandState {
+    /// Returns whether a future that is polled with `waker` is polled for this stack, beside nothing else.
+    #[inline]
+    pub(crate) fn polls_alone(&self, waker: &Waker) -> bool {
+        self.alternatives.get() == 0 && self.wakes_stack(waker)
+    }
+
     /// Returns the running task if a future that is polled with `waker`, and is not ready, may be all that it
     /// waits for. [`StrandState::may_stop`] is to follow, once the edge of the wait has been published.
     #[inline]

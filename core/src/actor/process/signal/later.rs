@@ -46,10 +46,10 @@ pub(super) enum Known {
 }
 
 impl Known {
-    fn of<L: Later + 'static>(timer: &Arc<L>) -> Known {
-        match timer.deadline() {
-            Some(None) => Known::Never(Arc::clone(timer) as Arc<dyn Later>),
-            _ => Known::Due(Arc::downgrade(timer) as Weak<dyn Later>),
+    fn of<L: Later + 'static>(timer: &Arc<L>, deadline: Option<Instant>) -> Known {
+        match deadline {
+            None => Known::Never(Arc::clone(timer) as Arc<dyn Later>),
+            Some(_) => Known::Due(Arc::downgrade(timer) as Weak<dyn Later>),
         }
     }
 
@@ -99,13 +99,15 @@ impl Life {
 }
 
 impl<M: Send + 'static> Cell<M> {
-    /// Enters a timer. Returns false when the process is over, or receives no more of what the timer sends.
+    /// Enters a timer with its deadline, if it has one. Returns false when the process is over, or receives
+    /// no more of what the timer sends.
     pub(in crate::actor::process) fn enter_timer<L: Later + 'static>(
         &self,
         timer: &Arc<L>,
+        deadline: Option<Instant>,
         is_message: bool,
     ) -> bool {
-        let (id, timer) = (timer.entry(), Known::of(timer));
+        let (id, timer) = (timer.entry(), Known::of(timer, deadline));
         let mut inbox = lock(&self.inbox);
         let life = &mut inbox.life;
         let open = if is_message { !life.is_closed() } else { life.is_alive() };

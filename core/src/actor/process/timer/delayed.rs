@@ -62,7 +62,7 @@ impl<M: Send + 'static> Delayed<M> {
             payload: Mutex::new(Some(payload)),
             entry: HookId::next(),
         });
-        if cell.enter_timer(&timer, is_message) {
+        if cell.enter_timer(&timer, deadline, is_message) {
             timer.alarm.set(deadline);
             timer.advance();
         } else if let Some(work) = timer.give_up() {

@@ -56,7 +56,7 @@ where
         ticks: Mutex::new(Ticks { make: Some(make), due, mark: None, over: false }),
         entry: HookId::next(),
     });
-    if cell.enter_timer(&timer, true) {
+    if cell.enter_timer(&timer, due, true) {
         timer.alarm.set(due);
         timer.advance();
     } else if let Some(work) = timer.give_up() {
