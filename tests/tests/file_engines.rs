@@ -1,6 +1,6 @@
 //! The engines of operations on files that would hold a worker up, or what is waited for beside them.
 
-use std::io::{self, PipeWriter, Write};
+use std::io::{self, IoSlice, IoSliceMut, PipeWriter, SeekFrom, Write};
 use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -23,7 +23,7 @@ laws! {
         a_ring_makes_what_needs_no_thread,
         what_a_runtime_that_ends_has_begun_is_not_lost,
     }
-    everywhere { what_is_beside_a_file_is_not_held_up }
+    everywhere { more_buffers_than_one_call_takes_are_moved_in_parts, what_is_beside_a_file_is_not_held_up }
     one_worker { a_local_runtime_has_files_without_threads }
 }
 
@@ -44,6 +44,38 @@ async fn work(dir: &Dir) {
     assert_eq!(&buf[..5], b"bytes");
     let full = OpenOptions::new().write(true).open("/dev/full").await.unwrap();
     assert_eq!(full.write(b"x").await.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    move_many_buffers(dir).await;
+}
+
+/// Writes and reads more buffers at a time than one call of the system takes.
+async fn move_many_buffers(dir: &Dir) {
+    /// What Linux takes.
+    const MOST: usize = 1024;
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(dir.join("many")).await;
+    let (file, bytes) = (file.unwrap(), (0..3000_u32).map(|n| (n / 7) as u8).collect::<Vec<_>>());
+    let bufs: Vec<_> = bytes.chunks(1).map(IoSlice::new).collect();
+    let mut written = 0;
+    while written < bufs.len() {
+        let more = file.write_vectored(&bufs[written..]).await.unwrap();
+        assert!((1..=MOST).contains(&more), "{more} bytes, one in each buffer");
+        written += more;
+    }
+    file.seek(SeekFrom::Start(0)).await.unwrap();
+    let (mut back, mut read) = (vec![0; bytes.len()], 0);
+    while read < back.len() {
+        let mut bufs: Vec<_> = back[read..].chunks_mut(1).map(IoSliceMut::new).collect();
+        let more = file.read_vectored(&mut bufs).await.unwrap();
+        assert!((1..=MOST).contains(&more), "{more} bytes, one in each buffer");
+        read += more;
+    }
+    assert!(back == bytes);
+}
+
+fn more_buffers_than_one_call_takes_are_moved_in_parts(on: &Systems) {
+    both_ways(on, || {
+        let dir = Dir::new();
+        async move { move_many_buffers(&dir).await }
+    });
 }
 
 fn each_engine_does_the_same(on: &Systems) {

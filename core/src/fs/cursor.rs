@@ -204,9 +204,10 @@ impl Shared {
 
     /// Makes the operation, with memory of its own, that writes what is in buffers, or the first part of it.
     pub(super) fn to_write(&self, at: Option<u64>, bufs: &[IoSlice<'_>]) -> (Operation, Memory) {
-        let mut memory = Memory::with_room(room(bufs).min(MOST_BYTES), self.alignment);
+        let room = room(bufs).min(MOST_BYTES);
+        let mut memory = Memory::with_room(room, self.alignment);
         for buf in bufs {
-            memory.put(&buf[..buf.len().min(MOST_BYTES - memory.len())]);
+            memory.put(&buf[..buf.len().min(room - memory.len())]);
         }
         (Operation::Write { at }, memory)
     }
