@@ -1,5 +1,6 @@
 //! The context of tokio on twoply's threads: for single futures, and for all that runs on a runtime.
 
+use std::future::pending;
 use std::thread;
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use tokio::time::sleep;
 use twoply::net::{TcpListener, TcpStream};
 use twoply::tokio::{FuturesIo, Io, compat};
 use twoply::{Wait, channel, spawn_fn};
-use twoply_tests::{Systems, eventually, facade, laws};
+use twoply_tests::{Signal, Systems, eventually, facade, laws};
 
 laws! {
     everywhere {
         a_single_future_finds_tokio,
+        what_a_single_future_holds_finds_tokio_as_it_ends,
         all_that_runs_on_a_runtime_finds_tokio,
         stacks_that_wait_inside_of_tokio_disturb_nobody,
         guards_of_tokio_belong_to_the_thread,
@@ -31,6 +33,50 @@ fn a_single_future_finds_tokio(on: &Systems) {
     });
     assert_eq!(on.here().spawn(nap).wait().unwrap(), 7);
     compat(async { sleep(SHORT).await }).wait();
+}
+
+/// As the connection of a pool: its destructor starts a task of tokio's.
+struct Returned(Signal);
+
+impl Drop for Returned {
+    fn drop(&mut self) {
+        let signal = self.0.clone();
+        drop(tokio::spawn(async move { signal.add() }));
+    }
+}
+
+fn what_a_single_future_holds_finds_tokio_as_it_ends(on: &Systems) {
+    let returned = Signal::default();
+    let holding = || {
+        let held = Returned(returned.clone());
+        compat(async move {
+            let _held = held;
+            pending::<()>().await;
+        })
+    };
+    // One that waits is cancelled; of others the first poll may never come.
+    let (begin, begun) = channel::oneshot();
+    let waiting = holding();
+    let waiting = on.here().spawn(compat(async move {
+        begin.send(()).unwrap();
+        waiting.await;
+    }));
+    begun.wait().unwrap();
+    waiting.cancel();
+    let others: Vec<_> = (0..20).map(|_| on.here().spawn(holding())).collect();
+    others.iter().for_each(|task| task.cancel());
+    assert!(waiting.wait().unwrap_err().is_cancelled());
+    assert!(others.into_iter().all(|task| task.wait().unwrap_err().is_cancelled()));
+    // Elsewhere, on a thread that nobody has entered, one that has been polled and one that has not.
+    let mut polled = holding();
+    let polled = on.here().spawn(async move {
+        assert!(futures::poll!(&mut polled).is_pending());
+        polled
+    });
+    let (polled, unpolled) = (polled.wait().unwrap(), holding());
+    thread::spawn(move || drop(polled)).join().unwrap();
+    thread::spawn(move || drop(unpolled)).join().unwrap();
+    eventually("each has been returned", || returned.count() == 23);
 }
 
 fn all_that_runs_on_a_runtime_finds_tokio(on: &Systems) {

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -14,16 +16,17 @@ thread_local! {
     static ENTERED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Has `future` find the tokio runtime of [`handle`] wherever it is polled.
+/// Has `future` find the tokio runtime of [`handle`] wherever it is polled, and what it holds wherever that
+/// is dropped: the connection of a pool starts a task to return itself, also when its future is cancelled.
 ///
-/// The first poll on a thread that is in no tokio runtime enters that thread, for good: a guard that ends
-/// with the poll would be held by a stack that waits on a fiber, while others run on its thread. On the
-/// threads of tokio itself, and where the thread has been entered from the start, a poll costs a look at a
-/// thread-local, some 30 instructions.
+/// The first poll on a thread that is in no tokio runtime, or the drop there, enters that thread, for good: a
+/// guard that ends with the poll would be held by a stack that waits on a fiber, while others run on its
+/// thread. On the threads of tokio itself, and where the thread has been entered from the start, a poll costs
+/// a look at a thread-local, some 30 instructions.
 ///
 /// # Panics
 /// A poll panics when the runtime cannot be started, because the operating system refuses a thread or a
-/// descriptor. [`handle`] says it before.
+/// descriptor. [`handle`] says it before. A drop goes on without one.
 ///
 /// # Examples
 /// ```
@@ -51,12 +54,34 @@ impl<F: Future> Future for Compat<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        if !ENTERED.get() && Handle::try_current().is_err() {
-            let handle = handle().unwrap_or_else(|error| panic!("tokio could not be started: {error}"));
-            // The handle is for ever, and the thread's own copy of it goes with the thread.
-            std::mem::forget(handle.enter());
-            ENTERED.set(true);
-        }
+        enter_thread().unwrap_or_else(|error| panic!("tokio could not be started: {error}"));
         self.future.as_mut().poll(cx)
+    }
+}
+
+impl<F> Drop for Compat<F> {
+    fn drop(&mut self) {
+        if mem::needs_drop::<F>() {
+            // Where nothing can be started, what looks for it says so.
+            let _ = enter_thread();
+        }
+    }
+}
+
+/// Enters the calling thread for good, unless it is in a tokio runtime.
+fn enter_thread() -> io::Result<()> {
+    if ENTERED.get() {
+        return Ok(());
+    }
+    match Handle::try_current() {
+        Ok(_) => Ok(()),
+        // A thread that ends is in none any more.
+        Err(error) if error.is_thread_local_destroyed() => Err(io::Error::other(error)),
+        Err(_) => {
+            // The handle is for ever, and the thread's own copy of it goes with the thread.
+            mem::forget(handle()?.enter());
+            ENTERED.set(true);
+            Ok(())
+        }
     }
 }
