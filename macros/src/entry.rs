@@ -5,7 +5,7 @@ use quote::{format_ident, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Expr, Ident, ItemFn, LitStr, Path, Token, parenthesized};
+use syn::{Attribute, Expr, Ident, ItemFn, LitStr, Path, Token, parenthesized};
 
 /// The names of the backends, and of the variants that stand for them.
 const BACKENDS: [(&str, &str); 3] = [("native", "Native"), ("green", "Green"), ("fibers", "Fibers")];
@@ -27,8 +27,12 @@ struct Settings {
 impl Settings {
     fn read(input: ParseStream<'_>) -> syn::Result<Settings> {
         let mut settings = Settings::default();
+        let mut seen: Vec<Ident> = Vec::new();
         while !input.is_empty() {
             let key = Ident::parse_any(input)?;
+            if seen.contains(&key) {
+                return Err(syn::Error::new(key.span(), format!("`{key}` is set twice")));
+            }
             match key.to_string().as_str() {
                 "backends" => settings.read_backends(input, key.span())?,
                 "backend" => {
@@ -43,9 +47,16 @@ impl Settings {
                     return Err(syn::Error::new(key.span(), known));
                 }
             }
+            seen.push(key);
             if !input.is_empty() {
                 input.parse::<Token![,]>()?;
             }
+        }
+        if let Some(both) = seen.iter().rfind(|key| *key == "backend" || *key == "backends")
+            && settings.by_name
+            && seen.iter().any(|key| key == "backend")
+        {
+            return Err(syn::Error::new(both.span(), "`backend` and `backends` exclude each other"));
         }
         // `all` is all that can be had: fibers ask for a promise.
         let can_be_had = |name: &Ident| name != "fibers" || settings.fibers.is_some();
@@ -66,6 +77,10 @@ impl Settings {
         parenthesized!(names in input);
         let names = Punctuated::<Ident, Token![,]>::parse_terminated(&names)?;
         self.by_name = true;
+        let is_second = |at: usize| names.iter().take(at).any(|name| *name == names[at]);
+        if let Some(at) = (0..names.len()).find(|&at| is_second(at)) {
+            return Err(syn::Error::new(names[at].span(), "a test runs once on each backend"));
+        }
         self.backends = match names.first() {
             Some(all) if all == "all" && names.len() == 1 => Vec::new(),
             Some(_) => names.into_iter().map(known).collect::<syn::Result<_>>()?,
@@ -94,6 +109,11 @@ impl Settings {
     }
 }
 
+/// Returns whether the attribute sets the level of a lint, which is a matter of the code that a test runs.
+fn is_lint(attr: &Attribute) -> bool {
+    ["allow", "deny", "expect", "forbid", "warn"].iter().any(|level| attr.path().is_ident(level))
+}
+
 /// Reads the value of a setting.
 fn value<T: Parse>(input: ParseStream<'_>) -> syn::Result<T> {
     input.parse::<Token![=]>()?;
@@ -119,8 +139,8 @@ pub(crate) fn main(settings: TokenStream, item: TokenStream) -> syn::Result<Toke
     let ItemFn { attrs, vis, sig, .. } = &function;
     let (name, output, library) = (&sig.ident, &sig.output, settings.library());
     let call = match sig.asyncness {
-        Some(_) => quote!(#library::Wait::wait(body())),
-        None => quote!(body()),
+        Some(_) => quote!(#library::Wait::wait(#name())),
+        None => quote!(#name()),
     };
     let has_own = !settings.backends.is_empty() || settings.workers.is_some();
     let run = match has_own {
@@ -148,6 +168,9 @@ pub(crate) fn test(settings: TokenStream, item: TokenStream) -> syn::Result<Toke
     let (function, body) = read(item)?;
     let ItemFn { attrs, sig, .. } = &function;
     let (name, output) = (&sig.ident, &sig.output);
+    // A lint that is expected of the code is met there, and not in the tests that call it by name.
+    let is_elsewhere = |attr: &Attribute| settings.by_name && attr.path().is_ident("expect");
+    let attrs: Vec<&Attribute> = attrs.iter().filter(|attr| !is_elsewhere(attr)).collect();
     // `body` is the path of the function, which `inside` may declare.
     let test = |test: &Ident, backend: Option<&Ident>, body: TokenStream, inside: Option<&ItemFn>| {
         let runtime = settings.runtime(backend);
@@ -170,11 +193,12 @@ pub(crate) fn test(settings: TokenStream, item: TokenStream) -> syn::Result<Toke
         }
     };
     if !settings.by_name {
-        return Ok(test(name, settings.backends.first(), quote!(body), Some(&body)));
+        return Ok(test(name, settings.backends.first(), quote!(#name), Some(&body)));
     }
     let tests =
         settings.backends.iter().map(|backend| test(backend, Some(backend), quote!(super::#name), None));
-    let body = ItemFn { attrs: Vec::new(), ..function.clone() };
+    let lints = function.attrs.iter().filter(|attr| is_lint(attr));
+    let body = ItemFn { attrs: lints.cloned().collect(), ..function.clone() };
     Ok(quote! {
         #[cfg(test)]
         #body
@@ -187,7 +211,8 @@ pub(crate) fn test(settings: TokenStream, item: TokenStream) -> syn::Result<Toke
     })
 }
 
-/// Reads a function without parameters; returns it, and the same under the name `body`.
+/// Reads a function without parameters; returns it, and the same as it is declared inside of the one that
+/// runs it. That one has the same name, so nothing else is hidden from the code of the function.
 fn read(item: TokenStream) -> syn::Result<(ItemFn, ItemFn)> {
     let function: ItemFn = syn::parse2(item)?;
     if let Some(input) = function.sig.inputs.first() {
@@ -196,9 +221,11 @@ fn read(item: TokenStream) -> syn::Result<(ItemFn, ItemFn)> {
     if let Some(parameter) = function.sig.generics.params.first() {
         return Err(syn::Error::new_spanned(parameter, "nobody could say what this stands for"));
     }
+    if let syn::Safety::Unsafe(promise) = &function.sig.safety {
+        return Err(syn::Error::new_spanned(promise, "nobody could promise what it asks for"));
+    }
     let mut body = function.clone();
     body.attrs.clear();
     body.vis = syn::Visibility::Inherited;
-    body.sig.ident = Ident::new("body", function.sig.ident.span());
     Ok((function, body))
 }

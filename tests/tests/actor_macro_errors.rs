@@ -61,6 +61,10 @@ const WRONG_FUNCTIONS: &[Mistake] = &[
     ),
     ("#[test] fn wrong(«number: u32») {}", "nobody could give it a parameter"),
     ("#[main] fn wrong<«T»>() {}", "nobody could say what this stands for"),
+    ("#[main] «unsafe» fn wrong() {}", "nobody could promise what it asks for"),
+    ("#[main(workers = 1, «workers» = 2)] fn wrong() {}", "`workers` is set twice"),
+    ("#[test(backends(all), «backend» = \"native\")] fn wrong() {}", "exclude each other"),
+    ("#[test(backends(native, «native»))] fn wrong() {}", "a test runs once on each backend"),
 ];
 
 /// The macro, as a library that the compiler loads. There may be older ones beside it.

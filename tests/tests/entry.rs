@@ -75,3 +75,35 @@ fn a_program_runs_where_it_is_told_to() {
     assert_eq!(CALLS.load(Ordering::Relaxed), 1, "its tasks are over");
     assert_eq!((on_native(), on_the_default()), ("native", "green"));
 }
+
+/// A name that the attributes themselves might use, with another type.
+fn body() -> u8 {
+    7
+}
+
+/// As `body`.
+fn runtime() -> u8 {
+    8
+}
+
+#[twoply::test(backends(all), fibers = fiber_promise())]
+#[expect(unused_variables, reason = "a lint of the code is met in the code")]
+async fn a_test_sees_the_names_around_it() {
+    let unused = 1;
+    assert_eq!((body(), runtime()), (7, 8));
+}
+
+#[twoply::test]
+fn a_test_on_one_backend_sees_the_names_around_it() {
+    assert_eq!((body(), runtime()), (7, 8));
+}
+
+#[twoply::main]
+async fn a_program_sees() -> (u8, u8) {
+    (body(), runtime())
+}
+
+#[test]
+fn a_program_sees_the_names_around_it() {
+    assert_eq!(a_program_sees(), (7, 8));
+}
