@@ -9,8 +9,9 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use twoply_core::future::yield_now;
 use twoply_core::promise::Failure;
-use twoply_core::task::{Builder, SpawnError, Task};
+use twoply_core::task::{Builder, SpawnError, Task, is_cancelled};
 use twoply_core::time::{sleep, timeout};
 use twoply_core::{Wait, channel, offload};
 use twoply_tests::{Gate, Resources, Signal, System, Systems, eventually, laws};
@@ -18,6 +19,7 @@ use twoply_tests::{Gate, Resources, Signal, System, Systems, eventually, laws};
 laws! {
     everywhere {
         live_work_of_every_kind_ends,
+        what_computes_hears_of_the_end,
         nothing_is_left_of_a_runtime,
         a_deadline_that_passes_names_who_is_left,
         a_task_that_will_not_be_cancelled_does_not_hold_the_end_up,
@@ -82,6 +84,46 @@ fn busy(system: &System, guards: &Signal) -> Vec<Task<()>> {
     }
     eventually("most wait", || gate.waiting() >= 12);
     tasks
+}
+
+/// Starts tasks that compute until they are cancelled, and returns when one of them does: in straight-line
+/// code, in the first poll of a future, and in one after that. Where there is one worker, the others come
+/// after it.
+fn computing(system: &System) -> Vec<Task<()>> {
+    let begun = Signal::new();
+    let tasks = (0..6).map(|n| {
+        let begun = begun.clone();
+        let compute = move || {
+            begun.add();
+            while !is_cancelled() {
+                thread::yield_now();
+            }
+        };
+        match n % 3 {
+            0 => system.spawn_fn(compute),
+            1 => system.spawn(async move { compute() }),
+            _ => system.spawn(async move {
+                yield_now().await;
+                compute();
+            }),
+        }
+    });
+    let tasks = tasks.collect();
+    eventually("one computes", || begun.count() > 0);
+    tasks
+}
+
+fn what_computes_hears_of_the_end(on: &Systems) {
+    let system = on.kind().build();
+    let tasks = computing(&system);
+    system.shutdown(SOON).unwrap();
+    assert_eq!(system.tasks(), 0);
+    tasks.into_iter().for_each(|task| drop(task.wait()));
+    // One that is dropped waits for nobody.
+    let system = on.kind().build();
+    let tasks = computing(&system);
+    drop(system);
+    tasks.into_iter().for_each(|task| drop(timeout(SOON, task).wait().unwrap()));
 }
 
 fn live_work_of_every_kind_ends(on: &Systems) {

@@ -462,7 +462,8 @@ pub fn current() -> Option<TaskRef> {
     with_current(|strand| strand.state().task()).map(TaskRef::new)
 }
 
-/// Returns whether the calling task has been cancelled; false outside of any task.
+/// Returns whether the calling task has been cancelled, alone or with all of its runtime; false outside
+/// of any task.
 ///
 /// It then ends at its next wait, so only code that computes for long has to ask. Code that wants to end in
 /// its own way is told by a [`CancellationToken`](crate::sync::CancellationToken), and what must not be cut
@@ -485,5 +486,7 @@ pub fn current() -> Option<TaskRef> {
 /// assert_eq!(task.wait().unwrap(), "it has ended by itself");
 /// ```
 pub fn is_cancelled() -> bool {
-    with_state(|state| state.task_cancelled())
+    // A task that has not waited yet is in no list: the end of its backend reaches it here.
+    let is_over = |header: &Header| header.is_cancelled() || header.is_backend_closed();
+    with_state(|state| state.header().is_some_and(is_over))
 }
