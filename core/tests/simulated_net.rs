@@ -2,6 +2,8 @@
 //! of this library run without the operating system, on the strand of a thread and on one that nobody's
 //! reactor serves, while the system refuses every descriptor.
 
+// Not each suite needs all of it.
+#[allow(dead_code)]
 #[path = "simulated_net/toy.rs"]
 mod toy;
 

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use twoply_core::io::stderr;
+use twoply_core::time::now;
 
 /// The time between two lines.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -25,7 +26,7 @@ impl Log {
     /// Says `line`, unless the last one was said just now. A line is lost while there is no room for it:
     /// nobody waits here for whoever is to read it.
     pub(crate) fn say(&self, line: &dyn Display) {
-        let Some(left_out) = self.turn(Instant::now()) else { return };
+        let Some(left_out) = self.turn(now()) else { return };
         // Some of it may be a peer's own words, which are to stay in the line.
         let line = line.to_string().replace(char::is_control, " ");
         let line = match left_out {
@@ -65,7 +66,7 @@ mod tests {
 
     #[test]
     fn what_comes_too_soon_is_counted() {
-        let (log, now) = (Log::default(), Instant::now());
+        let (log, now) = (Log::default(), now());
         let turn = |after: u64| log.turn(now + Duration::from_millis(after));
         assert_eq!([0, 1, 999, 1_000, 1_001, 2_500].map(turn), [Some(0), None, None, Some(2), None, Some(1)]);
         log.lost(4);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use twoply_core::net::TcpStream;
 use twoply_core::time::timeout;
+use twoply_core::world;
 
 use crate::node::{Peering, Shared};
 use crate::stream::Stream;
@@ -129,8 +130,11 @@ fn prepare(stream: &TcpStream, buffers: Buffers) -> io::Result<()> {
     }
 }
 
-/// Returns a number that nobody can guess.
+/// Returns a number that nobody can guess, or in a simulated world the one that comes next.
 pub(crate) fn challenge() -> io::Result<u32> {
+    if let Some(random) = world::current().and_then(|world| world.random()) {
+        return Ok(random as u32);
+    }
     let mut bytes = [0; 4];
     getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(u32::from_be_bytes(bytes))

@@ -12,14 +12,14 @@ mod watch;
 use std::fmt::{self, Display};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use twoply_core::actor::remote::{NodeTable, node as node_of};
 use twoply_core::actor::{Pid, ProcessRef};
 use twoply_core::channel::Receiver;
 use twoply_core::sync::CancellationToken;
 use twoply_core::task::Spawner;
-use twoply_core::time::timeout_at;
+use twoply_core::time::{now, timeout_at};
 
 use self::peers::Peers;
 use crate::connection::{Connection, serial};
@@ -341,7 +341,7 @@ impl Node {
     ///
     /// # Examples
     /// ```
-    /// use std::time::{Duration, Instant};
+    /// use std::time::Duration;
     /// use twoply::Wait;
     /// use twoply::node::Node;
     ///
@@ -350,7 +350,7 @@ impl Node {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn shutdown(&self, within: Duration) -> bool {
-        let until = Instant::now() + within;
+        let until = now() + within;
         let shared = self.shared();
         let connections = shared.close();
         for connection in &connections {

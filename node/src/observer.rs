@@ -9,6 +9,7 @@ use std::thread::available_parallelism;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use twoply_core::actor::{Pid, Process, ProcessRef, ProcessState};
+use twoply_core::time::now;
 
 use crate::Functions;
 use crate::local::Inlet;
@@ -122,7 +123,7 @@ fn system(shared: &Weak<Shared>, since: Instant) -> Vec<(Atom, Term)> {
         ("system_architecture", text(&format!("{ARCH}-{OS}"))),
         ("wordsize_external", Term::from(size_of::<usize>() as i64)),
         ("logical_processors_available", Term::from(processors as i64)),
-        ("uptime", Term::from(since.elapsed().as_millis() as i64)),
+        ("uptime", Term::from((now() - since).as_millis() as i64)),
         ("process_count", Term::from(processes as i64)),
     ];
     properties.into_iter().map(|(key, value)| (Atom::known(key), value)).collect()
@@ -153,7 +154,7 @@ impl Functions<'_> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn add_observer(&self) {
-        let since = Instant::now();
+        let since = now();
         let shared = || Arc::downgrade(self.shared());
         let of = shared();
         self.add("erlang", "function_exported", move |(module, name, arity): (Atom, Atom, u8)| {

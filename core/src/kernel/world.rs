@@ -134,7 +134,8 @@ pub trait World: Send + Sync + 'static {
         None
     }
 
-    /// Returns 64 random bits: the seed of the generator that a strand's selects and races choose with.
+    /// Returns 64 random bits: the seed of the generator that a strand's selects and races choose with, and
+    /// the numbers of a node that are to be guessed by nobody, its creation and its challenges.
     fn random(&self) -> Option<u64> {
         None
     }

@@ -1,9 +1,9 @@
-//! The toy world: a network in memory.
+//! The toy world: a network in memory. What is sent has arrived at once, unless somebody carries it.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::Shutdown;
+use std::net::{IpAddr, Ipv4Addr, Shutdown};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,9 +28,47 @@ pub(crate) fn fail_accepts(error: Errno, times: usize) {
     FAILURES.with(|failures| failures.borrow_mut().extend(vec![error; times]));
 }
 
-/// A network without the system's. Port 80 of its hosts is known as `server`.
-#[derive(Default)]
-pub(crate) struct Toy(Arc<Mutex<Network>>);
+/// A network without the system's, as one of its hosts has it. Port 80 of the first is known as `server`.
+#[derive(Clone)]
+pub(crate) struct Toy {
+    network: Arc<Mutex<Network>>,
+    host: Ipv4Addr,
+    carrier: Option<Carrier>,
+}
+
+impl Default for Toy {
+    fn default() -> Toy {
+        Toy { network: Arc::default(), host: [10, 0, 0, 2].into(), carrier: None }
+    }
+}
+
+/// Has parcels arrive some time later, those of one connection that go one way in their order.
+pub(crate) type Carrier = Arc<dyn Fn(Parcel) + Send + Sync>;
+
+/// The end of the way of what was sent.
+type Arrive = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+/// Something that one host sends to another one: bytes, or without any the word that there is news.
+pub(crate) struct Parcel {
+    pub(crate) from: IpAddr,
+    pub(crate) to: IpAddr,
+    /// The number of the connection.
+    pub(crate) connection: u64,
+    pub(crate) bytes: Vec<u8>,
+    arrive: Arrive,
+}
+
+impl Parcel {
+    pub(crate) fn arrive(self) {
+        (self.arrive)(&self.bytes);
+    }
+
+    /// Takes the bytes from `at` on into a parcel that follows this one.
+    pub(crate) fn split_off(&mut self, at: usize) -> Parcel {
+        let Parcel { from, to, connection, .. } = *self;
+        Parcel { from, to, connection, bytes: self.bytes.split_off(at), arrive: Arc::clone(&self.arrive) }
+    }
+}
 
 #[derive(Default)]
 struct Network {
@@ -40,6 +78,8 @@ struct Network {
     boxes: BTreeMap<String, Arc<Mutex<Letters>>>,
     /// The last port that was given to somebody who did not care.
     last_port: u16,
+    /// The connections that there have been.
+    connections: u64,
 }
 
 /// Attempts that wait to be accepted.
@@ -59,6 +99,10 @@ struct Letters {
 /// Both directions of a connection; whoever has connected is end 0.
 #[derive(Default)]
 struct Connection {
+    number: u64,
+    /// The hosts of the ends, if those are of any.
+    hosts: Option<[IpAddr; 2]>,
+    /// Whether end 0 knows that it has been accepted.
     accepted: bool,
     refused: bool,
     ends: [End; 2],
@@ -68,15 +112,18 @@ struct Connection {
 struct End {
     /// What has arrived here.
     arrived: VecDeque<u8>,
+    /// The bytes that have been sent here, and not been read as far as the sender knows.
+    unread: usize,
     /// Whether nothing more will arrive.
     ended: bool,
-    gone: bool,
+    /// Whether nothing more can be sent here, as far as the sender knows.
+    closed: bool,
     notify: Option<Notify>,
 }
 
 /// A socket of the toy network.
 struct ToySocket {
-    network: Arc<Mutex<Network>>,
+    toy: Toy,
     state: Mutex<State>,
 }
 
@@ -114,6 +161,20 @@ fn tell(notify: Option<Notify>, ready: Interest) {
     }
 }
 
+impl Toy {
+    /// Returns the same network as another host has it, of which this takes what it sends.
+    pub(crate) fn at(&self, host: Ipv4Addr, carrier: Carrier) -> Toy {
+        Toy { network: Arc::clone(&self.network), host, carrier: Some(carrier) }
+    }
+
+    fn carry(&self, hosts: Option<[IpAddr; 2]>, connection: u64, bytes: Vec<u8>, arrive: Arrive) {
+        match (hosts, &self.carrier) {
+            (Some([from, to]), Some(carrier)) => carrier(Parcel { from, to, connection, bytes, arrive }),
+            _ => arrive(&bytes),
+        }
+    }
+}
+
 impl World for Toy {
     fn socket(&self, kind: SocketKind, _: &Address) -> io::Result<Option<Box<dyn Socket>>> {
         let role = match kind {
@@ -121,7 +182,7 @@ impl World for Toy {
             _ => Role::Fresh,
         };
         let state = Mutex::new(State { role, ..State::default() });
-        Ok(Some(Box::new(ToySocket { network: Arc::clone(&self.0), state })))
+        Ok(Some(Box::new(ToySocket { toy: self.clone(), state })))
     }
 
     fn socket_pair(&self, _: SocketKind) -> io::Result<Option<[Box<dyn Socket>; 2]>> {
@@ -130,7 +191,7 @@ impl World for Toy {
             let unnamed = Some(Address::Unix(UnixAddr::Unnamed));
             let role = Role::Stream(Arc::clone(&connection), end);
             let state = State { local: unnamed.clone(), peer: unnamed, role, ..State::default() };
-            Box::new(ToySocket { network: Arc::clone(&self.0), state: Mutex::new(state) })
+            Box::new(ToySocket { toy: self.clone(), state: Mutex::new(state) })
         })))
     }
 
@@ -147,13 +208,58 @@ impl ToySocket {
     /// The connection that this is an end of, if it stands.
     fn stream(&self) -> io::Result<(Arc<Mutex<Connection>>, usize)> {
         match self.state.lock().unwrap().role.clone() {
-            Role::Stream(connection, end) if connection.lock().unwrap().accepted => Ok((connection, end)),
+            Role::Stream(connection, end) if end == 1 || connection.lock().unwrap().accepted => {
+                Ok((connection, end))
+            }
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
+    /// Sends something from one end of a connection to the other one. `arrive` says what that is ready for
+    /// then.
+    fn pass(
+        &self,
+        connection: &Arc<Mutex<Connection>>,
+        end: usize,
+        bytes: Vec<u8>,
+        arrive: impl Fn(&mut Connection, &[u8]) -> Interest + Send + Sync + 'static,
+    ) {
+        let (hosts, number) = {
+            let connection = connection.lock().unwrap();
+            (connection.hosts, connection.number)
+        };
+        let hosts = hosts.map(|hosts| [hosts[end], hosts[1 - end]]);
+        let connection = Arc::clone(connection);
+        let arrive = move |bytes: &[u8]| {
+            let (notify, ready) = {
+                let mut connection = connection.lock().unwrap();
+                let ready = arrive(&mut connection, bytes);
+                (connection.ends[1 - end].notify.clone(), ready)
+            };
+            tell(notify, ready);
+        };
+        self.toy.carry(hosts, number, bytes, Arc::new(arrive));
+    }
+
+    /// Closes directions of a connection, and sends word of that.
+    fn close(&self, connection: &Arc<Mutex<Connection>>, end: usize, how: Shutdown) {
+        let (reads, writes) = (how != Shutdown::Write, how != Shutdown::Read);
+        let notify = {
+            let ends = &mut connection.lock().unwrap().ends;
+            ends[1 - end].closed |= writes;
+            ends[end].ended |= reads;
+            ends[end].notify.clone()
+        };
+        tell(notify, Interest::BOTH);
+        self.pass(connection, end, Vec::new(), move |connection, _| {
+            connection.ends[1 - end].ended |= writes;
+            connection.ends[end].closed |= reads;
+            Interest::BOTH
+        });
+    }
+
     fn name(&self, address: &Address) -> io::Result<Address> {
-        let mut network = self.network.lock().unwrap();
+        let mut network = self.toy.network.lock().unwrap();
         let mut named = address.clone();
         if let Address::Ip(address) = &mut named
             && address.port() == 0
@@ -193,7 +299,7 @@ impl Socket for ToySocket {
     fn bind(&self, address: &Address) -> io::Result<()> {
         let local = self.name(address)?;
         if let Ok(letters) = self.letters() {
-            self.network.lock().unwrap().boxes.insert(key(&local), letters);
+            self.toy.network.lock().unwrap().boxes.insert(key(&local), letters);
         }
         self.state.lock().unwrap().local = Some(local);
         Ok(())
@@ -204,7 +310,7 @@ impl Socket for ToySocket {
         let listening = Listening { notify: state.notify.clone(), ..Listening::default() };
         let listening = Arc::new(Mutex::new(listening));
         let local = state.local.as_ref().ok_or(io::ErrorKind::InvalidInput)?;
-        self.network.lock().unwrap().listeners.insert(key(local), Arc::clone(&listening));
+        self.toy.network.lock().unwrap().listeners.insert(key(local), Arc::clone(&listening));
         state.role = Role::Listener(listening);
         Ok(())
     }
@@ -217,18 +323,15 @@ impl Socket for ToySocket {
         let Role::Listener(listening) = &state.role else { return Err(io::ErrorKind::InvalidInput.into()) };
         let (peer, connection) =
             listening.lock().unwrap().waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
-        let connected = {
-            let mut connection = connection.lock().unwrap();
-            connection.accepted = true;
-            connection.ends[0].notify.clone()
-        };
-        let role = Role::Stream(connection, 1);
+        let role = Role::Stream(Arc::clone(&connection), 1);
         let accepted =
             State { local: state.local.clone(), peer: Some(peer.clone()), role, ..State::default() };
         drop(state);
-        tell(connected, Interest::WRITE);
-        let network = Arc::clone(&self.network);
-        Ok((Box::new(ToySocket { network, state: Mutex::new(accepted) }), peer))
+        self.pass(&connection, 1, Vec::new(), |connection, _| {
+            connection.accepted = true;
+            Interest::WRITE
+        });
+        Ok((Box::new(ToySocket { toy: self.toy.clone(), state: Mutex::new(accepted) }), peer))
     }
 
     fn connect(&self, address: &Address) -> io::Result<()> {
@@ -238,30 +341,53 @@ impl Socket for ToySocket {
         }
         let local = match address {
             Address::Unix(_) => Address::Unix(UnixAddr::Unnamed),
-            _ => self.name(&Address::Ip(([10, 0, 0, 2], 0).into()))?,
+            _ => self.name(&Address::Ip((self.toy.host, 0).into()))?,
         };
-        let listening = self.network.lock().unwrap().listeners.get(&key(address)).cloned();
-        let listening = listening.ok_or(io::ErrorKind::ConnectionRefused)?;
-        let connection = Arc::new(Mutex::new(Connection::default()));
-        {
+        let hosts = match (&local, address) {
+            (Address::Ip(local), Address::Ip(address)) => Some([local.ip(), address.ip()]),
+            _ => None,
+        };
+        let number = {
+            let mut network = self.toy.network.lock().unwrap();
+            network.connections += 1;
+            network.connections
+        };
+        let connection = {
             let mut state = self.state.lock().unwrap();
+            let mut connection = Connection { number, hosts, ..Connection::default() };
+            connection.ends[0].notify = state.notify.clone();
+            let connection = Arc::new(Mutex::new(connection));
             (state.local, state.peer) = (Some(local.clone()), Some(address.clone()));
-            connection.lock().unwrap().ends[0].notify = state.notify.clone();
             state.role = Role::Stream(Arc::clone(&connection), 0);
-        }
-        let notify = {
-            let mut listening = listening.lock().unwrap();
-            listening.waiting.push_back((local, connection));
-            listening.notify.clone()
+            connection
         };
-        tell(notify, Interest::READ);
-        // It stands once it has been accepted.
-        Err(io::ErrorKind::WouldBlock.into())
+        let (network, address, attempt) =
+            (Arc::clone(&self.toy.network), key(address), Arc::clone(&connection));
+        let arrive = move |_: &[u8]| {
+            let listening = network.lock().unwrap().listeners.get(&address).cloned();
+            let (notify, ready) = match listening {
+                Some(listening) => {
+                    let mut listening = listening.lock().unwrap();
+                    listening.waiting.push_back((local.clone(), Arc::clone(&attempt)));
+                    (listening.notify.clone(), Interest::READ)
+                }
+                None => {
+                    let mut attempt = attempt.lock().unwrap();
+                    attempt.refused = true;
+                    (attempt.ends[0].notify.clone(), Interest::BOTH)
+                }
+            };
+            tell(notify, ready);
+        };
+        self.toy.carry(hosts, number, Vec::new(), Arc::new(arrive));
+        // Else it stands once it has been accepted.
+        let refused = std::mem::take(&mut connection.lock().unwrap().refused);
+        Err(if refused { io::ErrorKind::ConnectionRefused } else { io::ErrorKind::WouldBlock }.into())
     }
 
     fn receive(&self, bufs: &mut [IoSliceMut<'_>], peek: bool) -> io::Result<usize> {
         let (connection, end) = self.stream()?;
-        let (moved, sender) = {
+        let moved = {
             let mut connection = connection.lock().unwrap();
             let here = &mut connection.ends[end];
             let mut seen = here.arrived.iter();
@@ -277,47 +403,43 @@ impl Socket for ToySocket {
             if !peek {
                 here.arrived.drain(..moved);
             }
-            (moved, connection.ends[1 - end].notify.clone())
+            moved
         };
-        if !peek {
-            tell(sender, Interest::WRITE);
+        if !peek && moved > 0 {
+            self.pass(&connection, end, Vec::new(), move |connection, _| {
+                connection.ends[end].unread -= moved;
+                Interest::WRITE
+            });
         }
         Ok(moved)
     }
 
     fn send(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let (connection, end) = self.stream()?;
-        let (moved, receiver) = {
-            let mut connection = connection.lock().unwrap();
-            let there = &mut connection.ends[1 - end];
-            if there.gone || there.ended {
+        let bytes: Vec<u8> = {
+            let there = &mut connection.lock().unwrap().ends[1 - end];
+            if there.closed {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
-            let before = there.arrived.len();
-            let room = ROOM - before;
-            there.arrived.extend(bufs.iter().flat_map(|buf| buf.iter()).take(room));
-            (there.arrived.len() - before, there.notify.clone())
+            let bytes = bufs.iter().flat_map(|buf| buf.iter()).copied().take(ROOM - there.unread);
+            let bytes: Vec<u8> = bytes.collect();
+            there.unread += bytes.len();
+            bytes
         };
+        let moved = bytes.len();
         if moved == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        tell(receiver, Interest::READ);
+        self.pass(&connection, end, bytes, move |connection, bytes| {
+            connection.ends[1 - end].arrived.extend(bytes);
+            Interest::READ
+        });
         Ok(moved)
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         let (connection, end) = self.stream()?;
-        let told = {
-            let mut connection = connection.lock().unwrap();
-            if how != Shutdown::Read {
-                connection.ends[1 - end].ended = true;
-            }
-            if how != Shutdown::Write {
-                connection.ends[end].ended = true;
-            }
-            [connection.ends[0].notify.clone(), connection.ends[1].notify.clone()]
-        };
-        told.into_iter().for_each(|notify| tell(notify, Interest::BOTH));
+        self.close(&connection, end, how);
         Ok(())
     }
 
@@ -343,7 +465,7 @@ impl Socket for ToySocket {
         let letter: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter()).copied().collect();
         let len = letter.len();
         // Nobody hears of one that is sent to nobody.
-        if let Some(letters) = self.network.lock().unwrap().boxes.get(&to).cloned() {
+        if let Some(letters) = self.toy.network.lock().unwrap().boxes.get(&to).cloned() {
             let notify = {
                 let mut letters = letters.lock().unwrap();
                 letters.arrived.push_back((from, letter));
@@ -362,7 +484,7 @@ impl Socket for ToySocket {
             Role::Stream(connection, end) => {
                 let connection = connection.lock().unwrap();
                 let (here, there) = (&connection.ends[end], &connection.ends[1 - end]);
-                let room = there.arrived.len() < ROOM || there.gone || there.ended;
+                let room = there.unread < ROOM || there.closed;
                 (!here.arrived.is_empty() || here.ended, room)
             }
             Role::Box(letters) => (!letters.lock().unwrap().arrived.is_empty(), true),
@@ -405,10 +527,10 @@ impl Drop for ToySocket {
         match state.role {
             Role::Fresh => {}
             Role::Box(letters) => {
-                self.network.lock().unwrap().boxes.retain(|_, other| !Arc::ptr_eq(other, &letters));
+                self.toy.network.lock().unwrap().boxes.retain(|_, other| !Arc::ptr_eq(other, &letters));
             }
             Role::Listener(listening) => {
-                self.network.lock().unwrap().listeners.retain(|_, other| !Arc::ptr_eq(other, &listening));
+                self.toy.network.lock().unwrap().listeners.retain(|_, other| !Arc::ptr_eq(other, &listening));
                 for (_, connection) in listening.lock().unwrap().waiting.drain(..) {
                     let mut connection = connection.lock().unwrap();
                     connection.refused = true;
@@ -416,10 +538,8 @@ impl Drop for ToySocket {
                 }
             }
             Role::Stream(connection, end) => {
-                let mut connection = connection.lock().unwrap();
-                (connection.ends[end].gone, connection.ends[1 - end].ended) = (true, true);
-                connection.ends[end].notify = None;
-                told.push(connection.ends[1 - end].notify.clone());
+                connection.lock().unwrap().ends[end].notify = None;
+                self.close(&connection, end, Shutdown::Both);
             }
         }
         told.into_iter().for_each(|notify| tell(notify, Interest::BOTH));

@@ -10,6 +10,8 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
+use twoply_core::time::now;
+
 use crate::stream::Stream;
 
 /// The time that a reader sleeps between two bursts.
@@ -39,7 +41,7 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new() -> Pace {
-        Pace { streak: 0, since: Instant::now(), written: 0, napping: false }
+        Pace { streak: 0, since: now(), written: 0, napping: false }
     }
 
     /// Returns true if the reader is to sleep before it reads again: it has read `len` bytes, and the peer
@@ -54,12 +56,12 @@ impl Pace {
             self.streak = 0;
         } else {
             if self.streak == 0 {
-                self.since = Instant::now();
+                self.since = now();
             }
             self.streak += 1;
             if self.streak == STREAK {
                 self.streak = 0;
-                self.napping = self.since.elapsed() < SOON && stream.wake_at(LOW_WATER);
+                self.napping = now() - self.since < SOON && stream.wake_at(LOW_WATER);
             }
         }
         self.napping

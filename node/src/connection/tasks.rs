@@ -4,11 +4,11 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use twoply_core::future;
 use twoply_core::sync::CancellationToken;
-use twoply_core::time::{sleep, timeout, timeout_at};
+use twoply_core::time::{now, sleep, timeout, timeout_at};
 
 use super::Connection;
 use super::pace::{NAP, Pace};
@@ -72,14 +72,14 @@ impl Connection {
         let (mut len, mut size) = (buffer.len(), READ);
         // Only a whole frame is a sign of life, or a peer could keep a connection for ever with a byte at a
         // time.
-        let mut heard = Instant::now();
+        let mut heard = now();
         let mut grace = Some(GRACE);
         let mut pace = Pace::new();
         loop {
             let mut big = false;
             let mut bytes = &buffer[..len];
             while let Some(frame) = packets.next(&mut bytes).map_err(|error| error.to_string())? {
-                (heard, grace) = (Instant::now(), Some(GRACE));
+                (heard, grace) = (now(), Some(GRACE));
                 if frame.is_empty() {
                     continue;
                 }
@@ -94,7 +94,7 @@ impl Connection {
                 if self.waiting.is_too_much() || self.waiting.has_lost() {
                     self.room().await?;
                     // The clock has stood still meanwhile.
-                    heard = Instant::now();
+                    heard = now();
                 }
             }
             if big {
@@ -137,7 +137,7 @@ impl Connection {
                     None => return Err("nothing was heard of it".to_owned()),
                     // Where this program was stopped for a while, what has come meanwhile is read first.
                     Some(grace) => {
-                        heard += grace.saturating_add(heard.elapsed() - tick_time);
+                        heard += grace.saturating_add((now() - heard) - tick_time);
                         0
                     }
                 },
@@ -174,12 +174,12 @@ impl Connection {
         // Connections that were made at once do not tick at once.
         let mut patience = interval.mul_f64(self.shared.number() as f64 * GOLDEN % 1.0);
         let mut bytes = Vec::new();
-        let (mut taken, mut swept) = (Taken::All, Instant::now());
+        let (mut taken, mut swept) = (Taken::All, now());
         loop {
-            if swept.elapsed() >= interval {
+            if now() - swept >= interval {
                 self.forget_given_up();
                 self.kept.sweep();
-                swept = Instant::now();
+                swept = now();
             }
             let filled = match taken {
                 Taken::Some => Some(Ok(())),

@@ -5,13 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 use std::{fmt, io};
 
 use twoply_core::channel::{self, Receiver, Sender, TrySendError};
 use twoply_core::net::{TcpListener, TcpStream, lookup};
 use twoply_core::sync::Notify;
-use twoply_core::time::timeout_at;
+use twoply_core::time::{now, timeout_at};
 
 use self::peering::By;
 use super::queue::Queues;
@@ -342,7 +341,7 @@ impl Shared {
                 (Begun::Elsewhere, None) => changed.await,
                 // Somebody who is told may take for ever, or wait for this connection.
                 (Begun::Ending, _) => {
-                    let until = *ending_until.get_or_insert_with(|| Instant::now() + meet::PATIENCE);
+                    let until = *ending_until.get_or_insert_with(|| now() + meet::PATIENCE);
                     let changed = timeout_at(until, changed).await;
                     changed.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
                 }
@@ -368,7 +367,7 @@ impl Shared {
                         }
                         // The peer goes on with its own attempt.
                         Err(ConnectError::Handshake(HandshakeError::Nok)) => {
-                            theirs_until = Some(Instant::now() + meet::PATIENCE);
+                            theirs_until = Some(now() + meet::PATIENCE);
                         }
                         Err(_) if !peering.is_wanted() => {}
                         Err(error) => return Err(error),

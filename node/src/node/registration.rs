@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use twoply_core::net::TcpStream;
-use twoply_core::time::sleep;
+use twoply_core::time::{now, sleep};
 
 use super::Shared;
 use crate::meet::{self, ConnectError, in_time};
@@ -31,11 +31,11 @@ impl Registration {
 
     /// Registers the node when it starts. Returns the connection and the creation.
     pub(super) async fn begin(&self) -> Result<(TcpStream, u32), ConnectError> {
-        let until = Instant::now() + AGAIN;
+        let until = now() + AGAIN;
         loop {
             match self.attempt().await {
                 Err(ConnectError::Io(error))
-                    if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < until =>
+                    if error.kind() == std::io::ErrorKind::AddrInUse && now() < until =>
                 {
                     sleep(SOON).await;
                 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use twoply_core::actor::{self, Event, ExitReason, MonitorRef, Pid, Process, ProcessRef, SpawnProcessError};
 use twoply_core::channel::Receiver;
-use twoply_core::time::timeout_at;
+use twoply_core::time::{now, timeout_at};
 
 use super::{Groups, Members};
 use crate::connection::Connection;
@@ -133,7 +133,7 @@ const SOON: Duration = Duration::from_millis(100);
 
 /// Tells the process of a scope of nodes that are connected, until one of the two is over.
 pub(super) async fn greet(shared: Arc<Shared>, process: ProcessRef<Inward>, events: Receiver<NodeEvent>) {
-    let (mut pause, mut again) = (SOON, Instant::now() + SOON);
+    let (mut pause, mut again) = (SOON, now() + SOON);
     loop {
         let event = twoply_core::select! {
             await;
@@ -143,14 +143,14 @@ pub(super) async fn greet(shared: Arc<Shared>, process: ProcessRef<Inward>, even
         };
         let news = match event {
             Ok(Ok(NodeEvent::Up { name })) => {
-                (pause, again) = (SOON, again.min(Instant::now() + SOON));
+                (pause, again) = (SOON, again.min(now() + SOON));
                 Inward::Up(name)
             }
             Ok(Ok(NodeEvent::Missed(_))) => Inward::Again,
             Ok(Ok(_)) => continue,
             Ok(Err(_)) => return,
             Err(_) => {
-                again = Instant::now() + pause;
+                again = now() + pause;
                 pause = AGAIN.min(2 * pause);
                 Inward::Again
             }
