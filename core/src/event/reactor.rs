@@ -530,11 +530,10 @@ impl<'a> Turning<'a> {
         let shared = self.shared;
         let sleeps = timeout != Some(Duration::ZERO);
         // The deadline is asked for after the announcement: see `deadline_moved`.
-        let deadline = shared.timers.next();
-        let timeout = match (timeout, deadline) {
-            (Some(Duration::ZERO), _) => Some(Duration::ZERO),
-            (timeout, None) => timeout,
-            (timeout, Some(deadline)) => {
+        let deadline = if sleeps { shared.timers.next() } else { None };
+        let timeout = match deadline {
+            None => timeout,
+            Some(deadline) => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 Some(timeout.map_or(left, |timeout| timeout.min(left)))
             }
@@ -546,7 +545,7 @@ impl<'a> Turning<'a> {
         }
         let interrupted = waited?;
         let events = self.dispatch();
-        let timers = deadline.map_or(0, |_| shared.timers.fire(Instant::now()));
+        let timers = if shared.timers.is_armed() { shared.timers.fire(Instant::now()) } else { 0 };
         Ok(Turn { events, timers, interrupted })
     }
 

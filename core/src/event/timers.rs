@@ -237,6 +237,11 @@ impl Timers {
         }
     }
 
+    /// Returns whether there may be a deadline, which costs less than to ask for it.
+    pub(crate) fn is_armed(&self) -> bool {
+        !lock_std(&self.queue).heap.is_empty()
+    }
+
     /// Fires all entries, and accepts no more.
     ///
     /// # Examples
@@ -430,6 +435,10 @@ impl Queue {
     /// Moves the wakers of up to [`BATCH`] entries that are due to `due`. Returns whether there may be more.
     fn due(&mut self, now: Nanos, due: &mut Vec<StoredWaker>) -> bool {
         while due.len() < BATCH {
+            // A pair is never later than its entry's deadline: where none is due, none is brought up to date.
+            if self.heap.peek().is_none_or(|Reverse(pair)| pair.at > now) {
+                return false;
+            }
             let Some(pair) = self.top().filter(|pair| pair.at <= now) else { return false };
             self.heap.pop();
             let entry = &mut self.entries[pair.index as usize];
