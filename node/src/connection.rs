@@ -168,7 +168,7 @@ impl Connection {
 
     /// Returns true if a pid is of this incarnation of the peer.
     pub(crate) fn is_of(&self, pid: &wire::Pid) -> bool {
-        *pid.node == *self.peer.name && pid.creation == self.peer.creation
+        pid.node == *self.peer.name && pid.creation == self.peer.creation
     }
 
     fn by(&self, route: Route, pid: &wire::Pid) -> Pid {

@@ -15,7 +15,7 @@ use crate::connection::{Connection, From};
 use crate::local::Typed;
 use crate::node::Shared;
 use crate::outgoing::Outgoing;
-use crate::wire::{Atom, DecodeError, Decoder, Encoded, FromArguments, FromTerm, List, Term, ToTerm};
+use crate::wire::{Atom, DecodeError, Decoder, FromArguments, FromTerm, List, Term, ToTerm, bytes_of};
 
 /// The processes that others may have started and that have not ended.
 const MAX_RUNNING: usize = 1 << 16;
@@ -106,7 +106,7 @@ impl Drop for Owed {
 
 /// Returns a value as the term that goes out: others may name the processes in it from then on.
 fn as_term(value: &dyn ToTerm, shared: &Arc<Shared>) -> Option<Term> {
-    let bytes = Encoded::new(value, &Outgoing::telling(shared)).ok()?.into_bytes();
+    let bytes = bytes_of(value, &Outgoing::telling(shared)).ok()?;
     Term::from_term(&mut Decoder::new(&bytes)).ok()
 }
 

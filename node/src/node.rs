@@ -75,8 +75,11 @@ pub(crate) struct Shared {
     unknown: AtomicU64,
     undecodable: AtomicU64,
     refused: AtomicU64,
-    /// The lines about messages that are not understood.
+    /// The lines about messages, and about answers, that are not understood.
     misunderstood: Log,
+    answers: Log,
+    /// The lines about messages at which a type panics.
+    panics: Log,
     /// The lines about peers that are refused.
     refusals: Log,
 }
@@ -154,10 +157,21 @@ impl Shared {
     }
 
     /// Says of which process that was, and where in the message the error is.
-    pub(crate) fn log_undecodable(&self, pid: Option<&Pid>, error: &DecodeError) {
-        let whom: &dyn Display = pid.map_or(&"a process", |pid| pid);
+    pub(crate) fn log_undecodable(&self, whom: &dyn Display, error: &DecodeError) {
         let line = format_args!("{}: {whom} does not understand a message: {error}", self.own.name);
         self.misunderstood.say(&line);
+    }
+
+    /// Counts and says that an answer is none that was asked for.
+    pub(crate) fn undecodable_answer(&self, error: &DecodeError) {
+        self.undecodable();
+        self.answers.say(&format_args!("{}: an answer is not what was expected: {error}", self.own.name));
+    }
+
+    /// Counts and says that a type has panicked at a message of this peer's.
+    pub(crate) fn panicked(&self, peer: &str) {
+        self.undecodable();
+        self.panics.say(&format_args!("{}: a message of {peer}'s makes its reader panic", self.own.name));
     }
 
     /// Counts, tells and says that a peer is refused, which has called itself `name`.

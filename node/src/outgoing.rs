@@ -96,8 +96,8 @@ struct Resolving<R> {
 impl<R: for<'a> FromTerm<'a> + Send + 'static> Asked for Resolving<R> {
     fn answer(self: Box<Self>, answer: Result<&mut Decoder<'_>, CallError>) {
         let answer = match answer {
-            Ok(payload) => R::from_term(payload).map_err(|_| {
-                self.shared.undecodable();
+            Ok(payload) => R::from_term(payload).map_err(|error| {
+                self.shared.undecodable_answer(&error);
                 Failure::Broken
             }),
             Err(CallError::Ended(reason)) => Err(Failure::NoProcess(reason)),

@@ -6,12 +6,12 @@ use twoply_core::actor::Pid;
 use twoply_core::channel::oneshot;
 
 use crate::Node;
-use crate::connection::{Connection, From, GEN_CALL};
+use crate::connection::{Connection, From, GEN_CALL, serial};
 use crate::functions::{How, count};
 use crate::node::Shared;
 use crate::outbox::Sender;
 use crate::question::Way;
-use crate::wire::{Atom, DecodeError, Decoder, FromTerm, Kind, Target, Term, TermRef};
+use crate::wire::{Atom, DecodeError, Decoder, FromTerm, Kind, Target, Term, TermRef, derived};
 
 /// The names of processes of the system, which live as long as the node does.
 const NAMES: [&str; 2] = ["net_kernel", "rex"];
@@ -53,9 +53,9 @@ impl Node {
 
     /// Sets what is told of messages that processes do not understand: the process, the message, and the
     /// error, which says where in it. They are counted in any case ([`dropped`](Node::dropped)). Without one
-    /// the standard error stream tells of them, once a second at most. Answers of another type than was asked
-    /// for, requests to `rex` that are none, and messages at which a type panics are only counted. A reader
-    /// of a connection runs it, so it must not wait.
+    /// the standard error stream tells of them, once a second at most. So it does in any case of answers of
+    /// another type than was asked for, of requests to `rex` that are none, and of messages at which a type
+    /// panics, which are counted, too. A reader of a connection runs it, so it must not wait.
     pub fn on_undecodable(&self, hook: impl Fn(&Pid, TermRef<'_>, &DecodeError) + Send + Sync + 'static) {
         self.shared().hooks().undecodable = Some(Arc::new(hook));
     }
@@ -81,9 +81,16 @@ fn request_in(mut payload: Decoder<'_>) -> Option<(From, Term)> {
 
 impl Connection {
     /// Answers a message to a process of the system.
-    pub(crate) fn system_message(self: &Arc<Self>, name: &str, payload: &Decoder<'_>) {
+    pub(crate) fn system_message(
+        self: &Arc<Self>,
+        name: &str,
+        payload: &Decoder<'_>,
+    ) -> Result<(), DecodeError> {
         match name {
-            "net_kernel" => self.net_kernel(payload),
+            "net_kernel" => {
+                self.net_kernel(payload);
+                Ok(())
+            }
             _ => self.rex(payload),
         }
     }
@@ -99,57 +106,51 @@ impl Connection {
     }
 
     /// Calls functions for those who ask by a message, and says that they need not.
-    fn rex(self: &Arc<Self>, payload: &Decoder<'_>) {
+    fn rex(self: &Arc<Self>, payload: &Decoder<'_>) -> Result<(), DecodeError> {
         if let Some((from, request)) = question_in(payload.clone()) {
-            self.apply(request, &["call", "block_call"], How::Reply(Arc::clone(self), from));
-            return;
+            return self.apply(request, &["call", "block_call"], How::Reply(Arc::clone(self), from));
         }
         let mut payload = payload.clone();
-        if payload.tuple_of(2).is_err() {
-            return;
+        payload.tuple_of(2)?;
+        if payload.kind()? == Kind::Atom {
+            derived::tag(derived::GEN_CAST, &mut payload)?;
+            return self.apply(payload, &["cast"], How::Plain);
         }
-        match payload.kind() {
-            Ok(Kind::Pid) => {
-                if let Ok(from) = payload.pid()
-                    && payload.atom().is_ok_and(|what| what == "features_request")
-                {
-                    let features = vec![Atom::known("erpc")];
-                    let answer = (Atom::known("features_reply"), self.shared.name.clone(), features);
-                    self.push(&Target::Pid(from), &answer, false, Sender::current(), Vec::new());
-                }
-            }
-            Ok(Kind::Atom) if payload.atom().is_ok_and(|tag| tag == "$gen_cast") => {
-                self.apply(payload, &["cast"], How::Plain);
-            }
-            _ => {}
-        }
+        let from = payload.pid()?;
+        derived::tag("features_request", &mut payload)?;
+        let features = vec![Atom::known("erpc")];
+        let answer = (Atom::known("features_reply"), self.shared.name.clone(), features);
+        self.push(&Target::Pid(from), &answer, false, Sender::current(), Vec::new());
+        Ok(())
     }
 
     /// Runs the function of `{What, Module, Function, Arguments, GroupLeader}`.
-    fn apply(self: &Arc<Self>, request: Decoder<'_>, whats: &[&str], how: How) {
+    fn apply(self: &Arc<Self>, request: Decoder<'_>, whats: &[&str], how: How) -> Result<(), DecodeError> {
         let way = Way { connection: Arc::clone(self), asked: None };
         let mut request = request.with_context(&way);
-        let mut read = || {
-            request.tuple_of(5)?;
-            if !whats.contains(&&*request.atom()?) {
-                return Err(DecodeError::refused("this is not asked of rex"));
-            }
-            let (module, function) = (request.owned_atom()?, request.owned_atom()?);
-            Ok((module, function, count(&request)?))
-        };
-        let Ok(key) = read() else { return self.shared.undecodable() };
+        request.tuple_of(5)?;
+        if !whats.contains(&&*request.atom()?) {
+            return Err(DecodeError::refused("this is not asked of rex"));
+        }
+        let key = (request.owned_atom()?, request.owned_atom()?, count(&request)?);
         let (go, gone) = oneshot::channel();
         // Where nothing can be started, whoever asks is told so by what is dropped.
         if self.shared.functions.begin(&self.shared, key, &mut request, how, gone).is_ok() {
             let _ = go.send(());
         }
+        Ok(())
     }
 
     /// Does with a message that its receiver does not understand what is due.
-    pub(crate) fn misunderstood(&self, pid: Option<&Pid>, payload: &Decoder<'_>, error: &DecodeError) {
+    pub(crate) fn misunderstood(&self, to: &Target, payload: &Decoder<'_>, error: &DecodeError) {
+        let pid = match to {
+            Target::Pid(pid) => self.shared.locals.pid(serial(pid)),
+            Target::Name(name) => self.shared.locals.named(name),
+            Target::Alias(_) => None,
+        };
         if let Some((from, request)) = request_in(payload.clone()) {
             let hook = self.shared.hooks().system.clone();
-            let answer = pid.zip(hook).and_then(|(pid, hook)| hook(pid, &request));
+            let answer = pid.as_ref().zip(hook).and_then(|(pid, hook)| hook(pid, &request));
             return match answer {
                 Some(answer) => self.reply(&from, &answer),
                 None => self.reply(&from, &Err::<(), _>(Atom::known("not_supported"))),
@@ -161,10 +162,12 @@ impl Connection {
             self.reply(&from, &Err::<(), _>(text));
         }
         let hook = self.shared.hooks().undecodable.clone();
-        let told = pid.zip(hook).and_then(|whom| Some((whom, payload.clone().term().ok()?)));
-        match told {
-            Some(((pid, hook), message)) => hook(pid, message, error),
-            None => self.shared.log_undecodable(pid, error),
+        let told = pid.as_ref().zip(hook).and_then(|whom| Some((whom, payload.clone().term().ok()?)));
+        match (told, &pid, to) {
+            (Some(((pid, hook), message)), ..) => hook(pid, message, error),
+            (None, Some(pid), _) => self.shared.log_undecodable(pid, error),
+            (None, None, Target::Name(name)) => self.shared.log_undecodable(name, error),
+            (None, None, _) => self.shared.log_undecodable(&"a process", error),
         }
     }
 }

@@ -40,7 +40,7 @@ pub use self::atom::{Atom, AtomError, MAX_ATOM};
 pub use self::control::{Control, ExitBy, SpawnRequest, Target};
 pub use self::convert::{Arguments, Charlist, FromArguments, FromTerm, Nilable, ToTerm};
 pub use self::decode::{Decoder, Kind, List, MAX_DEPTH, TermRef, from_bytes};
-pub(crate) use self::encode::Encoded;
+pub(crate) use self::encode::{Encoded, bytes_of};
 pub use self::encode::{Encoder, to_bytes};
 pub use self::epmd::{
     EpmdError, Found, found, names, names_request, port_request, register_request, registered,

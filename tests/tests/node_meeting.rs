@@ -20,7 +20,9 @@ use twoply_tests::{ErlangNode, Resources, Systems, eventually, laws, side_by_sid
 use self::crossed::{
     an_attempt_is_given_up_when_the_nodes_are_connected, what_the_greater_name_connects_goes_first,
 };
-use self::said::what_others_do_wrong_is_said_once_a_second;
+use self::said::{
+    what_is_no_answer_or_request_is_said_once_a_second, what_others_do_wrong_is_said_once_a_second,
+};
 use self::scripted::{COOKIE, SOON, Scripted};
 use self::turns::{
     an_end_is_told_before_the_next_connection_is_made, end, pair,
@@ -65,6 +67,7 @@ laws! {
         erlang_and_we_connect_at_once_many_times,
         wrong_cookies_leave_nothing,
         what_others_do_wrong_is_said_once_a_second,
+        what_is_no_answer_or_request_is_said_once_a_second,
     }
     native {
         too_many_and_silent_callers_are_turned_away,

@@ -81,17 +81,20 @@ impl Connection {
             Target::Pid(pid) if !shared.is_ours(pid) => None,
             Target::Pid(pid) if serial(pid) == 0 => return self.answered(None, &mut payload),
             Target::Pid(pid) => shared.locals.inlet(serial(pid)),
-            Target::Name(name) if is_system(name) => return self.system_message(name, &payload),
-            Target::Name(name) => shared.locals.inlet_of_name(name),
+            Target::Name(name) => {
+                let name = name.as_str();
+                if is_system(name) {
+                    if let Err(error) = self.system_message(name, &payload) {
+                        self.misunderstood(to, &payload, &error);
+                    }
+                    return;
+                }
+                shared.locals.inlet_of_name(name)
+            }
         };
         let Some(inlet) = inlet else { return shared.unknown() };
         if let Err(error) = inlet.message(payload.clone(), len, self) {
-            let pid = match to {
-                Target::Pid(pid) => shared.locals.pid(serial(pid)),
-                Target::Name(name) => shared.locals.named(name),
-                Target::Alias(_) => None,
-            };
-            self.misunderstood(pid.as_ref(), &payload, &error);
+            self.misunderstood(to, &payload, &error);
         }
     }
 

@@ -12,8 +12,8 @@ use crate::outbox::Receiver;
 use crate::outgoing::Outgoing;
 use crate::question::Way;
 use crate::wire::{
-    Atom, Control, Decoder, Encoded, Flags, Message, Pid as WirePid, Reference, SpawnRequest, Target, Term,
-    ToTerm,
+    Atom, Control, Decoder, Flags, Message, Pid as WirePid, Reference, SpawnRequest, Target, Term, ToTerm,
+    bytes_of,
 };
 
 /// A process that the peer has been asked to start.
@@ -284,9 +284,9 @@ impl Connection {
         let spawn = tables.spawns.remove(&number);
         drop(tables);
         let Some(Spawn { wanted: Wanted::End(tell), .. }) = spawn else { return true };
-        match reason.map(|reason| Encoded::new(reason, &Outgoing::telling(&self.shared))) {
+        match reason.map(|reason| bytes_of(reason, &Outgoing::telling(&self.shared))) {
             None => tell(Outcome::Down(&mut message.payload())),
-            Some(Ok(reason)) => tell(Outcome::Down(&mut Decoder::new(&reason.into_bytes()))),
+            Some(Ok(reason)) => tell(Outcome::Down(&mut Decoder::new(&reason))),
             Some(Err(_)) => tell(Outcome::Lost),
         }
         true

@@ -87,7 +87,7 @@ impl Connection {
                     big |= message.payload_len() > BIG;
                     // The program's types read the term: that is code of the program's.
                     if catch_unwind(AssertUnwindSafe(|| self.receive(&message))).is_err() {
-                        self.shared.undecodable();
+                        self.shared.panicked(&self.peer.name);
                     }
                     inbound.give_back(message);
                 }

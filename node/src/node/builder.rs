@@ -385,6 +385,8 @@ impl Builder {
             undecodable: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             misunderstood: Log::default(),
+            answers: Log::default(),
+            panics: Log::default(),
             refusals: Log::default(),
         };
         let met = match &self.named_by {

@@ -370,13 +370,18 @@ impl<'o> Encoder<'o> {
         self.head(tag::MAP, pairs)
     }
 
+    /// Returns how a slot has the name of a node; nothing of a long one that has no number.
+    fn name_of<'a>(&mut self, node: &'a Atom) -> Option<Name<'a>> {
+        match self.number(node.as_bytes(), || node.clone()) {
+            Some(number) => Some(Name::Number(number)),
+            None => node.short().map(Name::Text),
+        }
+    }
+
     /// Writes a pid, whoever's it is.
     pub fn pid(&mut self, pid: &Pid) {
-        if let Some(number) = self.number(pid.node.as_bytes(), || pid.node.clone()) {
-            return self.slot(|slot| slot.pid(pid, Name::Number(number)));
-        }
-        if let Some(node) = pid.node.short() {
-            return self.slot(|slot| slot.pid(pid, Name::Text(node)));
+        if let Some(node) = self.name_of(&pid.node) {
+            return self.slot(|slot| slot.pid(pid, node));
         }
         self.out.push(tag::NEW_PID);
         self.atom_text(pid.node.as_bytes());
@@ -385,11 +390,8 @@ impl<'o> Encoder<'o> {
 
     /// Writes a reference, whoever's it is.
     pub fn reference(&mut self, reference: &Reference) {
-        if let Some(number) = self.number(reference.node.as_bytes(), || reference.node.clone()) {
-            return self.slot(|slot| slot.reference(reference, Name::Number(number)));
-        }
-        if let Some(node) = reference.node.short() {
-            return self.slot(|slot| slot.reference(reference, Name::Text(node)));
+        if let Some(node) = self.name_of(&reference.node) {
+            return self.slot(|slot| slot.reference(reference, node));
         }
         let words = reference.words();
         self.out.extend_from_slice(&[tag::NEWER_REFERENCE, 0, words.len() as u8]);
@@ -469,6 +471,14 @@ pub fn to_bytes<T: ToTerm + ?Sized>(value: &T) -> Result<Vec<u8>, EncodeError> {
     })
 }
 
+/// Returns a value that would go to another node as bytes, for who reads them here.
+pub(crate) fn bytes_of<T: ToTerm + ?Sized>(
+    value: &T,
+    outgoing: &Outgoing<'_>,
+) -> Result<Vec<u8>, EncodeError> {
+    scratch::bytes(&|bytes| Encoder::new(bytes).of(outgoing, value))
+}
+
 /// A term that has been written before it is known where it goes.
 #[derive(Debug)]
 pub(crate) struct Encoded(Frame);
@@ -485,13 +495,6 @@ impl Encoded {
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
-    }
-
-    /// Returns the bytes, with copies of what has not been copied before.
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.0.copy_to(&mut Encoder::new(&mut bytes));
-        bytes
     }
 }
 

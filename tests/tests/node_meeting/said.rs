@@ -1,11 +1,13 @@
-//! The law of what a node says of peers that do something wrong.
+//! The laws of what a node says of peers that do something wrong.
 
+use std::process::Output;
 use std::time::Instant;
 
 use twoply_core::Wait;
 use twoply_core::actor::{ExitReason, Process};
 use twoply_core::io::stderr;
-use twoply_node::wire::{Atom, Control, Target};
+use twoply_core::promise::Resolver;
+use twoply_node::wire::{Atom, Control, DecodeError, Decoder, FromTerm, Kind, Pid, Target, Term, ToTerm};
 use twoply_tests::{Systems, eventually};
 
 use super::scripted::Scripted;
@@ -32,12 +34,73 @@ pub(crate) fn what_others_do_wrong_is_said_once_a_second(on: &Systems) {
         stderr().flush().wait().unwrap();
         till.exit(ExitReason::Kill);
     });
+    let wrong = "refuses \"stranger@localhost\": the cookies differ";
+    check(&output, begun, [wrong, " does not understand a message: "]);
+}
+
+/// Checks that a child has said each line, once a second at most.
+fn check<const N: usize>(output: &Output, begun: Instant, lines: [&str; N]) {
     let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}{said}");
     let most = begun.elapsed().as_secs() as usize + 2;
-    let wrong = "ours@localhost refuses \"stranger@localhost\": the cookies differ";
-    for line in [wrong, " does not understand a message: "] {
-        let lines = said.matches(line).count();
-        assert!((1..=most).contains(&lines), "{lines} times in {most} seconds: {said}");
+    for line in lines {
+        let of_it =
+            said.lines().filter(|said| said.starts_with("twoply: ours@localhost") && said.contains(line));
+        let times = of_it.count();
+        assert!((1..=most).contains(&times), "{line:?} {times} times in {most} seconds: {said}");
     }
+}
+
+/// What panics at each number.
+struct Trap;
+
+impl FromTerm<'_> for Trap {
+    fn from_term(input: &mut Decoder<'_>) -> Result<Trap, DecodeError> {
+        assert!(input.kind()? != Kind::Integer, "it panics, as this test wants");
+        Ok(Trap)
+    }
+}
+
+/// A question that is answered by a number.
+#[derive(ToTerm)]
+#[term(crate = twoply_node)]
+enum Question {
+    #[term(call)]
+    Price(Resolver<u32>),
+}
+
+pub(crate) fn what_is_no_answer_or_request_is_said_once_a_second(on: &Systems) {
+    let begun = Instant::now();
+    let output = on.in_child(|| {
+        let node = node(on, "ours@localhost");
+        let trap = async |mut me: Process<Trap>| while me.receive().await.message().is_some() {};
+        let trap = twoply_tests::builder(on).spawn(trap).unwrap();
+        node.register("trap", &trap).unwrap();
+        let mut peer = Scripted::connect(&node, "peer@localhost");
+        let from = Some(peer.pid(1));
+        let to = |to| Control::Send { from: from.clone(), to, urgent: false };
+        let named = |name: &str| to(Target::Name(Atom::new(name).unwrap()));
+        eventually("the node has it, too", || node.connected("peer@localhost").is_some());
+        let till = node.connected("peer@localhost").unwrap().process::<Question>("till");
+        for _ in 0..TIMES {
+            peer.say(&named("trap"), &7u32);
+            peer.say(&named("rex"), &"no request");
+            let answer = till.try_ask(Question::Price).map_err(drop).unwrap();
+            let (_, (asker, tag), _) = peer.hear_message::<(Atom, (Pid, Term), Atom)>();
+            peer.say(&to(Target::Pid(asker)), &(tag, "no number"));
+            assert!(answer.wait().is_err());
+        }
+        eventually("all are counted", || node.dropped() == (0, 3 * TIMES));
+        stderr().flush().wait().unwrap();
+        trap.exit(ExitReason::Kill);
+    });
+    check(
+        &output,
+        begun,
+        [
+            "a message of peer@localhost's makes its reader panic",
+            "rex does not understand a message: ",
+            "an answer is not what was expected: ",
+        ],
+    );
 }
