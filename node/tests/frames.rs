@@ -184,35 +184,65 @@ fn atoms_are_cached_and_referred_to() {
 
 #[test]
 fn a_message_has_the_atoms_of_its_own_header_alone() {
-    let (mut inbound, mut random) = (inbound(), fastrand::Rng::with_seed(7));
-    for round in 0..1_000 {
-        let count = random.usize(1..50);
-        let texts: Vec<_> = (0..count).map(|index| format!("{round}{}", "x".repeat(index))).collect();
+    let mut random = fastrand::Rng::with_seed(7);
+    // Each peer tells its own atoms, in the same entries.
+    let mut peers = [(); 2].map(|()| (inbound(), vec![String::new(); 50]));
+    let mut kept = Vec::new();
+    for round in 0..3_000 {
+        let (inbound, known) = &mut peers[random.usize(..2)];
+        let most = if random.bool() { 5 } else { 50 };
+        let (count, new) = match known[0].is_empty() {
+            true => (50, 50),
+            // Some are new, or none is.
+            false => (random.usize(1..most), random.usize(..6).saturating_sub(3)),
+        };
         let mut header = vec![count as u8];
-        // All are new, and the half behind the flags of the last one says that lengths have a byte.
-        header.extend(vec![0x88; count / 2]);
-        header.push(if count % 2 == 1 { 0x08 } else { 0 });
-        for (entry, text) in texts.iter().enumerate() {
-            header.extend([entry as u8, text.len() as u8]);
-            header.extend(text.as_bytes());
+        // The half behind the flags of the last one says that lengths have a byte.
+        let flags: Vec<_> = (0..=count).map(|index| if index < new.min(count) { 8 } else { 0 }).collect();
+        header.extend(flags.chunks(2).map(|two| two[0] | two.get(1).unwrap_or(&0) << 4));
+        for (entry, text) in known.iter_mut().enumerate().take(count) {
+            header.push(entry as u8);
+            if entry < new {
+                *text = format!("{round}{}", "x".repeat(entry));
+                header.push(text.len() as u8);
+                header.extend(text.as_bytes());
+            }
         }
         // Which one the payload refers to: now and then one that only earlier messages have.
-        let number = random.usize(0..60);
+        let number = random.usize(0..count + 5);
         let body = [SEND, &[82, number as u8]].concat();
-        let frame = match random.u8(..3) {
+        let frame = match random.u8(..4) {
             0 => fragment(true, round, 1, &[header, body].concat()),
             _ => [&[131, 68], header.as_slice(), &body].concat(),
         };
         let message = inbound.frame(frame).unwrap().unwrap();
-        match texts.get(number) {
-            Some(text) => assert!(payload(&message).unwrap().is_atom(text)),
+        match known[..count].get(number) {
+            Some(text) => assert!(payload(&message).unwrap().is_atom(text), "round {round}"),
             None => assert!(payload(&message).is_err(), "atom {number} of {count}"),
         }
-        // Whoever keeps a message keeps its atoms.
-        if random.bool() {
-            inbound.give_back(message);
+        // Whoever keeps a message keeps its atoms; it may be given back late, or to somebody else.
+        kept.push(message);
+        if random.u8(..4) > 0 {
+            let message = kept.swap_remove(random.usize(kept.len().saturating_sub(3)..kept.len()));
+            peers[random.usize(..10) / 9].0.give_back(message);
         }
     }
+}
+
+#[test]
+fn a_message_that_another_peer_has_sent_brings_no_atoms() {
+    let say = |inbound: &mut Inbound, header: &[u8]| {
+        inbound.frame([&[131, 68], header, SEND, &[82, 0]].concat()).unwrap().unwrap()
+    };
+    let [mut one, mut two] = [(); 2].map(|()| inbound());
+    // Each tells one atom, and refers to it.
+    for (inbound, text) in [(&mut one, b"a"), (&mut two, b"b")] {
+        say(inbound, &[1, 0x08, 0, 1, text[0]]);
+    }
+    let message = say(&mut one, &[1, 0, 0]);
+    assert!(payload(&message).unwrap().is_atom("a"));
+    two.give_back(message);
+    assert!(payload(&say(&mut two, &[1, 0, 0])).unwrap().is_atom("b"));
 }
 
 #[test]

@@ -7,9 +7,8 @@ mod fragments;
 use std::mem;
 use std::sync::Arc;
 
-use self::cache::AtomCache;
+use self::cache::{AtomCache, Header};
 use self::fragments::Fragments;
-use super::atom::Atom;
 use super::control::Control;
 use super::decode::Decoder;
 use super::encode::Encoder;
@@ -95,8 +94,7 @@ pub struct Message {
     bytes: Arc<Whole>,
     /// The place where the payload begins, behind its version if it has one.
     payload: usize,
-    /// The atoms that the header tells.
-    atoms: Vec<Atom>,
+    header: Header,
     control: Control,
 }
 
@@ -109,7 +107,7 @@ impl Message {
     /// Returns a cursor at what follows: a message, a reason or a list of arguments. It has not been looked
     /// at.
     pub fn payload(&self) -> Decoder<'_> {
-        Decoder::with(&self.bytes[self.payload..], &self.atoms, Some(&self.bytes))
+        Decoder::with(&self.bytes[self.payload..], &self.header.atoms, Some(&self.bytes))
     }
 
     /// Returns how many bytes follow.
@@ -129,8 +127,8 @@ pub struct Inbound {
     /// True if frames have headers, as has been agreed.
     headers: bool,
     cache: AtomCache,
-    /// The memory for the atoms of the next frame that is a whole message. There are none in it.
-    atoms: Vec<Atom>,
+    /// The memory for the header of the next frame that is a whole message, and what was read to it before.
+    header: Header,
     fragments: Fragments,
     limits: Limits,
 }
@@ -145,7 +143,7 @@ impl Inbound {
     pub(crate) fn keeping(agreed: Flags, limits: Limits, kept: Arc<Kept>) -> Inbound {
         let headers = agreed.contains(Flags::DIST_HDR_ATOM_CACHE);
         let fragments = Fragments::new(kept);
-        Inbound { headers, cache: AtomCache::default(), atoms: Vec::new(), fragments, limits }
+        Inbound { headers, cache: AtomCache::default(), header: Header::default(), fragments, limits }
     }
 
     /// Takes a frame, which is not empty, and returns the message that is whole by it.
@@ -155,12 +153,12 @@ impl Inbound {
     pub fn frame(&mut self, frame: Vec<u8>) -> Result<Option<Message>, FrameError> {
         match *frame {
             [tag::PASS_THROUGH, tag::VERSION, ..] if !self.headers => {
-                self.message(frame.into(), 2, Vec::new(), true).map(Some)
+                self.message(frame.into(), 2, Header::default(), true).map(Some)
             }
             [tag::VERSION, tag::DIST_HEADER, ..] if self.headers => {
-                let mut atoms = mem::take(&mut self.atoms);
-                let start = self.cache.header(&frame, 2, &mut atoms)?;
-                self.message(frame.into(), start, atoms, false).map(Some)
+                let mut header = mem::take(&mut self.header);
+                let start = self.cache.header(&frame, 2, &mut header)?;
+                self.message(frame.into(), start, header, false).map(Some)
             }
             [tag::VERSION, kind @ (tag::FIRST_FRAGMENT | tag::FRAGMENT), ..] if self.headers => {
                 self.fragment(&frame, kind == tag::FIRST_FRAGMENT)
@@ -178,22 +176,21 @@ impl Inbound {
         let (sequence, left) = (number(0), number(8));
         let whole = if first {
             // These are kept with what has come, of many messages maybe, and take no more than they need.
-            let mut atoms = Vec::new();
-            let start = self.cache.header(frame, 18, &mut atoms)?;
-            self.fragments.begin(sequence, left, atoms, &frame[start..], &self.limits)?
+            let mut header = Header::default();
+            let start = self.cache.header(frame, 18, &mut header)?;
+            self.fragments.begin(sequence, left, header.atoms, &frame[start..], &self.limits)?
         } else {
             self.fragments.add(sequence, left, &frame[18..], &self.limits)?
         };
-        whole.map(|(atoms, bytes)| self.message(bytes, 0, atoms, false)).transpose()
+        whole.map(|(atoms, bytes)| self.message(bytes, 0, atoms.into(), false)).transpose()
     }
 
     /// Takes back a message that is over, for what is in its memory: the next one needs none of its own for
-    /// its atoms then.
+    /// its atoms then, and where these are the same they are not even looked for.
     pub fn give_back(&mut self, message: Message) {
-        let Message { mut atoms, .. } = message;
-        atoms.clear();
-        if atoms.capacity() > self.atoms.capacity() {
-            self.atoms = atoms;
+        let Message { header, .. } = message;
+        if header.atoms.capacity() >= self.header.atoms.capacity() {
+            self.header = header;
         }
     }
 
@@ -207,13 +204,13 @@ impl Inbound {
         &self,
         bytes: Whole,
         start: usize,
-        atoms: Vec<Atom>,
+        header: Header,
         versions: bool,
     ) -> Result<Message, FrameError> {
         if bytes.len() - start > self.limits.message {
             return Err(FrameError::MessageTooLong { limit: self.limits.message });
         }
-        let mut input = Decoder::with(&bytes[start..], &atoms, None);
+        let mut input = Decoder::with(&bytes[start..], &header.atoms, None);
         let control = Control::read(&mut input).map_err(FrameError::Control)?;
         let mut payload = bytes.len() - input.remaining();
         if control.has_payload() {
@@ -225,7 +222,7 @@ impl Inbound {
         } else if input.remaining() > 0 {
             return Err(FrameError::Control(Why::Trailing(input.remaining()).into()));
         }
-        Ok(Message { bytes: Arc::new(bytes), payload, atoms, control })
+        Ok(Message { bytes: Arc::new(bytes), payload, header, control })
     }
 }
 

@@ -116,14 +116,14 @@ impl Frame {
 
     /// Writes a frame that goes out in one piece, behind all that went out before it. It is shorter than any
     /// binary that is not copied.
-    pub(crate) fn write_whole(&self, told: &mut Told, out: &mut Vec<u8>) {
+    pub(crate) fn write_whole(&mut self, told: &mut Told, out: &mut Vec<u8>) {
         debug_assert!(self.shared.binaries.is_empty());
         if self.atoms.is_empty() {
             return out.extend_from_slice(&self.bytes);
         }
         let start = out.len();
         out.extend_from_slice(&[0, 0, 0, 0, tag::VERSION, tag::DIST_HEADER]);
-        told.header(&self.atoms, out);
+        told.header(&mut self.atoms, out);
         out.extend_from_slice(&self.bytes[FRAME_HEAD..]);
         let len = (out.len() - start - 4) as u32;
         out[start..start + 4].copy_from_slice(&len.to_be_bytes());
@@ -198,7 +198,7 @@ impl Parts {
         out.extend_from_slice(&sequence.to_be_bytes());
         out.extend_from_slice(&missing.to_be_bytes());
         if is_first {
-            told.header(&mem::take(&mut self.frame.atoms), out);
+            told.header(&mut mem::take(&mut self.frame.atoms), out);
         }
         let in_all = (out.len() - start - 4 + len) as u32;
         out[start..start + 4].copy_from_slice(&in_all.to_be_bytes());

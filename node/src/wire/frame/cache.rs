@@ -1,5 +1,7 @@
 //! The atom cache of a connection, and the headers that fill it and refer to it.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use super::FrameError;
 use crate::wire::atom::Atom;
 use crate::wire::decode::atom_text;
@@ -10,11 +12,35 @@ const ENTRIES: usize = 256;
 
 /// The atoms that a peer has told. A segment is made when the peer first uses it.
 #[derive(Debug, Default)]
-pub(super) struct AtomCache([Vec<Option<Atom>>; SEGMENTS]);
+pub(super) struct AtomCache {
+    segments: [Vec<Option<Atom>>; SEGMENTS],
+    /// The number of the last atom that was told, among all that peers have told; 0 before the first.
+    told: u64,
+}
+
+/// The number of the last atom that any peer has told.
+static TOLD: AtomicU64 = AtomicU64::new(0);
+
+/// The header of a frame: the atoms that the frame refers to.
+#[derive(Debug, Default)]
+pub(super) struct Header {
+    pub(super) atoms: Vec<Atom>,
+    /// The bytes of the header, which are these atoms until the peer tells one more. There are none where the
+    /// header tells one itself.
+    bytes: Vec<u8>,
+    /// The last atom that had been told.
+    told: u64,
+}
+
+impl From<Vec<Atom>> for Header {
+    fn from(atoms: Vec<Atom>) -> Header {
+        Header { atoms, ..Header::default() }
+    }
+}
 
 impl AtomCache {
-    /// Reads the header at `start` of a frame: the atoms that the frame refers to. Writes them to `atoms`,
-    /// which is empty, and returns where the header ends.
+    /// Reads the header at `start` of a frame, and returns where it ends. `header` is any that was read
+    /// before, whose memory is used again: most frames have the same one as the frame before.
     ///
     /// ```text
     /// count | flags, half a byte for each atom and one more | for each: index, and if it is new: length, text
@@ -26,9 +52,16 @@ impl AtomCache {
         &mut self,
         frame: &[u8],
         start: usize,
-        atoms: &mut Vec<Atom>,
+        header: &mut Header,
     ) -> Result<usize, FrameError> {
         let mut rest = frame.get(start..).ok_or(FrameError::Header)?;
+        let Header { atoms, bytes, told } = header;
+        if *told == self.told && !bytes.is_empty() && rest.starts_with(bytes) {
+            return Ok(start + bytes.len());
+        }
+        atoms.clear();
+        bytes.clear();
+        let told_before = self.told;
         let count = usize::from(take(&mut rest, 1)?[0]);
         if count == 0 {
             return Ok(frame.len() - rest.len());
@@ -48,16 +81,22 @@ impl AtomCache {
                 self.set(segment, entry, atom.clone());
                 atom
             } else {
-                let known = self.0[segment].get(entry).and_then(Option::as_ref);
+                let known = self.segments[segment].get(entry).and_then(Option::as_ref);
                 known.cloned().ok_or(FrameError::NotCached(segment * ENTRIES + entry))?
             };
             atoms.push(atom);
         }
-        Ok(frame.len() - rest.len())
+        let end = frame.len() - rest.len();
+        if self.told == told_before {
+            bytes.extend_from_slice(&frame[start..end]);
+            *told = told_before;
+        }
+        Ok(end)
     }
 
     fn set(&mut self, segment: usize, entry: usize, atom: Atom) {
-        let segment = &mut self.0[segment];
+        self.told = TOLD.fetch_add(1, Relaxed) + 1;
+        let segment = &mut self.segments[segment];
         if segment.len() <= entry {
             segment.resize(entry + 1, None);
         }

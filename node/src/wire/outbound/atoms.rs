@@ -5,29 +5,80 @@
 //! knows its own atoms, and [`Told`], which a connection has, writes the header when the place of the frame
 //! among all others is known.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use crate::wire::atom::Atom;
 
 /// The entries of a cache, as the protocol has them.
 const ENTRIES: usize = 2_048;
 /// The atoms that a header can name.
 const MOST: usize = 255;
+/// The atoms of a frame that are kept for the next one, and of what it has said.
+const KEPT: usize = 64;
+
+/// The number that the last list of atoms has got.
+static LAST: AtomicU64 = AtomicU64::new(0);
 
 /// The atoms of a frame, in the order of their numbers, each with its entry. Where two have the same entry,
 /// the text of the second one stands in the frame.
+///
+/// Most frames say the same atoms in the same order as the one that was written before in the same memory. So
+/// what that one has said is kept, and an atom is compared first with the one that came next there.
 #[derive(Debug, Default)]
 pub(crate) struct Atoms {
+    /// The atoms of the frame, `len` of them, and behind these others of the frame before.
     atoms: Vec<(u16, Atom)>,
+    len: usize,
     /// The number of the atom of each entry, and one more; 0 without one. It is empty before the first atom.
     numbers: Vec<u8>,
+    /// The numbers that the frame has said, `said` of them, and behind these others of the frame before.
+    order: Vec<u8>,
+    said: usize,
+    /// The number of the list, which no other one has; 0 before it is needed.
+    list: u64,
 }
 
 impl Atoms {
     pub(in crate::wire) const fn new() -> Atoms {
-        Atoms { atoms: Vec::new(), numbers: Vec::new() }
+        Atoms { atoms: Vec::new(), len: 0, numbers: Vec::new(), order: Vec::new(), said: 0, list: 0 }
     }
 
     /// Returns the number of an atom in the frame, unless its text is to stand there.
+    #[inline]
     pub(in crate::wire) fn number(&mut self, text: &[u8], atom: impl FnOnce() -> Atom) -> Option<u8> {
+        if let Some(number) = self.order.get(self.said)
+            && let Some((_, next)) = self.atoms.get(usize::from(*number))
+            && next.as_bytes() == text
+        {
+            self.said += 1;
+            self.len = self.len.max(usize::from(*number) + 1);
+            return Some(*number);
+        }
+        self.other(text, atom)
+    }
+
+    /// As [`Atoms::number`], for an atom that the frame before has not said next.
+    fn other(&mut self, text: &[u8], atom: impl FnOnce() -> Atom) -> Option<u8> {
+        self.forget_behind();
+        let number = self.find(text, atom)?;
+        if self.said < KEPT {
+            self.order.push(number);
+            self.said += 1;
+        }
+        Some(number)
+    }
+
+    /// Forgets the frame before, but for what this one has of it.
+    fn forget_behind(&mut self) {
+        self.order.truncate(self.said);
+        while self.atoms.len() > self.len
+            && let Some((entry, _)) = self.atoms.pop()
+        {
+            self.numbers[usize::from(entry)] = 0;
+        }
+    }
+
+    fn find(&mut self, text: &[u8], atom: impl FnOnce() -> Atom) -> Option<u8> {
         if self.numbers.is_empty() {
             self.numbers.resize(ENTRIES, 0);
         }
@@ -36,40 +87,50 @@ impl Atoms {
         if let Some(index) = number.checked_sub(1) {
             return (self.atoms[usize::from(index)].1.as_bytes() == text).then_some(index);
         }
-        if self.atoms.len() == MOST {
+        if self.len == MOST {
             return None;
         }
         self.atoms.push((entry as u16, atom()));
-        *number = self.atoms.len() as u8;
+        self.len += 1;
+        self.list = 0;
+        *number = self.len as u8;
         Some(*number - 1)
     }
 
+    fn atoms(&self) -> &[(u16, Atom)] {
+        &self.atoms[..self.len]
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.atoms.is_empty()
+        self.len == 0
     }
 
     /// Returns how many bytes of memory they take, about.
     pub(super) fn memory(&self) -> usize {
-        self.atoms.iter().map(|atom| size_of_val(atom) + atom.1.as_bytes().len()).sum()
+        self.atoms().iter().map(|atom| size_of_val(atom) + atom.1.as_bytes().len()).sum()
     }
 
     /// Takes the atoms out, for a frame that is written later.
     pub(super) fn take(&mut self) -> Atoms {
-        Atoms { atoms: self.drain().collect(), numbers: Vec::new() }
+        let taken = Atoms { atoms: self.atoms().to_vec(), len: self.len, list: self.list, ..Atoms::new() };
+        self.clear();
+        taken
     }
 
+    /// Begins the next frame.
     pub(in crate::wire) fn clear(&mut self) {
-        self.drain().for_each(drop);
+        (self.len, self.said) = (0, 0);
+        if self.atoms.len() > KEPT {
+            self.forget_behind();
+        }
     }
 
-    fn drain(&mut self) -> impl Iterator<Item = (u16, Atom)> {
-        let Atoms { atoms, numbers } = self;
-        atoms.drain(..).inspect(|(entry, _)| {
-            // One that was taken has no numbers.
-            if let Some(number) = numbers.get_mut(usize::from(*entry)) {
-                *number = 0;
-            }
-        })
+    /// Returns what no other list has, and this one no more when it is another one.
+    fn key(&mut self) -> (u64, usize) {
+        if self.list == 0 {
+            self.list = LAST.fetch_add(1, Relaxed) + 1;
+        }
+        (self.list, self.len)
     }
 }
 
@@ -80,19 +141,38 @@ pub(crate) struct Told {
     atoms: Vec<Atom>,
     /// The place of each entry among the atoms, and one more; 0 without one.
     places: Vec<u16>,
+    /// The last header, and the list that it is for, if nothing was new in it.
+    header: Vec<u8>,
+    list: Option<(u64, usize)>,
 }
 
 impl Told {
     /// Writes the header of a frame, the next one to go out: what stands behind its kind.
+    pub(super) fn header(&mut self, frame: &mut Atoms, out: &mut Vec<u8>) {
+        if frame.is_empty() {
+            return out.push(0);
+        }
+        let list = Some(frame.key());
+        if self.list == list {
+            return out.extend_from_slice(&self.header);
+        }
+        let start = out.len();
+        // An atom that is told now may take the place of one that the last header says.
+        self.list = None;
+        if !self.write_header(frame.atoms(), out) {
+            self.list = list;
+            self.header.clear();
+            self.header.extend_from_slice(&out[start..]);
+        }
+    }
+
+    /// Writes a header with these atoms. Returns true if one of them is new.
     ///
     /// For the form see [`Inbound`](crate::wire::Inbound)'s. The half of a byte behind the flags of all atoms
     /// says that lengths have two bytes.
-    pub(super) fn header(&mut self, frame: &Atoms, out: &mut Vec<u8>) {
-        let atoms = &frame.atoms;
+    fn write_header(&mut self, atoms: &[(u16, Atom)], out: &mut Vec<u8>) -> bool {
         out.push(atoms.len() as u8);
-        if atoms.is_empty() {
-            return;
-        }
+        let mut is_new = false;
         let start = out.len();
         out.resize(start + atoms.len() / 2 + 1, 0);
         let set =
@@ -102,6 +182,7 @@ impl Told {
         for (index, (entry, atom)) in atoms.iter().enumerate() {
             let [segment, within] = entry.to_be_bytes();
             let new = self.tell(usize::from(*entry), atom);
+            is_new |= new;
             set(out, index, segment | u8::from(new) << 3);
             out.push(within);
             if new {
@@ -111,6 +192,7 @@ impl Told {
                 out.extend_from_slice(text);
             }
         }
+        is_new
     }
 
     /// Makes this the atom of an entry. Returns true if it was another one.
@@ -142,6 +224,8 @@ fn entry(text: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::mem;
+
     use super::*;
     use crate::wire::outbound::Frame;
     use crate::wire::{Control, Encoder, Flags, FromTerm, Inbound, Limits, Packets, Pid, Target};
@@ -171,6 +255,14 @@ mod tests {
         frame
     }
 
+    /// Begins the next frame in the same memory, as a thread does.
+    fn again(frame: &mut Frame) {
+        let (mut bytes, mut atoms) = mem::take(frame).into_memory();
+        bytes.clear();
+        atoms.clear();
+        *frame = Frame::new(bytes, atoms);
+    }
+
     /// Reads what has been written, as a peer does, and returns the atoms of each message.
     #[derive(Debug)]
     struct Peer(Packets, Inbound);
@@ -196,31 +288,43 @@ mod tests {
     fn atoms_are_read_as_they_were_written() {
         for seed in 0..20 {
             let mut random = fastrand::Rng::with_seed(seed);
-            let (mut told, mut peer) = (Told::default(), Peer::new());
-            let mut scratch = Frame::default();
-            for _ in 0..100 {
+            let mut peers = [(); 2].map(|()| (Told::default(), Peer::new()));
+            let mut scratches = [(); 2].map(|()| Frame::default());
+            let (mut atoms, mut node) = (Vec::new(), atom(0));
+            for _ in 0..200 {
                 // Many have the same entry, and there are more than a header can name.
                 let few = if random.bool() { 30 } else { 10_000 };
-                let most = if random.u8(..4) == 0 { 700 } else { 8 };
-                let count = random.usize(..most);
-                let atoms: Vec<_> = (0..count).map(|_| atom(random.usize(..few))).collect();
-                let control = control(&atom(random.usize(..few)));
+                // Some frames say the same as the one before, or less, or something else at some place.
+                match random.u8(..6) {
+                    0 => node = atom(random.usize(..few)),
+                    1 => atoms.truncate(random.usize(..=atoms.len())),
+                    2 => atoms.insert(random.usize(..=atoms.len()), atom(random.usize(..few))),
+                    3 => {
+                        let most = if random.u8(..4) == 0 { 700 } else { 8 };
+                        atoms = (0..random.usize(..most)).map(|_| atom(random.usize(..few))).collect();
+                    }
+                    _ => {}
+                }
+                let control = control(&node);
+                // Threads write by turns, and to several peers.
+                let scratch = &mut scratches[random.usize(..5) / 4];
+                let (told, peer) = &mut peers[random.usize(..4) / 3];
                 scratch.write(FLAGS, &control, |out| out.value(&atoms)).unwrap();
                 let mut out = Vec::new();
-                match random.u8(..3) {
-                    0 => {
-                        scratch.write_whole(&mut told, &mut out);
-                        scratch.take_whole();
+                match random.u8(..5) {
+                    0 | 1 => {
+                        scratch.write_whole(told, &mut out);
+                        again(scratch);
                     }
-                    1 => scratch.take_whole().write_whole(&mut told, &mut out),
+                    2 => scratch.take_whole().write_whole(told, &mut out),
                     _ => {
                         let (part, mut parts) = (random.usize(1..2_000), scratch.take_parts());
                         while parts.memory() > 0 {
-                            parts.write_fragment(part, 7, &mut told, &mut out);
+                            parts.write_fragment(part, 7, told, &mut out);
                         }
                     }
                 }
-                assert_eq!(peer.read(&out), [(control, atoms)]);
+                assert_eq!(peer.read(&out), [(control, atoms.clone())]);
                 assert!(told.atoms.len() <= ENTRIES);
             }
         }
@@ -256,13 +360,24 @@ mod tests {
             assert_eq!(peer.read(&out), [both.clone(), both]);
         }
         assert_eq!(told.atoms.len(), 2, "the empty one and the last one");
+        // Two threads, each of which says the same each time.
+        let mut both = [(one, Frame::default()), (two, Frame::default())];
+        for (round, turn) in [0, 0, 1, 0, 0, 1, 1, 0].into_iter().enumerate() {
+            let (node, frame) = &mut both[turn];
+            let atoms = [node.clone()].to_vec();
+            frame.write(FLAGS, &control(node), |out| out.value(&atoms)).unwrap();
+            let mut out = Vec::new();
+            frame.write_whole(&mut told, &mut out);
+            again(frame);
+            assert_eq!(peer.read(&out), [(control(node), atoms)], "round {round}");
+        }
     }
 
     #[test]
     fn what_is_refused_leaves_no_atoms() {
         let mut frame = Frame::default();
         frame.write(FLAGS, &control(&atom(3)), |out| out.value(&(atom(4), f64::NAN))).unwrap_err();
-        assert!(frame.atoms.is_empty() && frame.atoms.numbers.iter().all(|number| *number == 0));
+        assert!(frame.atoms.is_empty());
         let mut bytes = Vec::new();
         Encoder::new(&mut bytes).atom(&atom(3));
         assert_eq!(bytes, b"w\x05atom3");
