@@ -341,3 +341,23 @@ fn mutations_and_truncations_never_panic() {
         let _ = from_bytes::<BTreeMap<Atom, Result<u64, Charlist>>>(&mutated);
     }
 }
+
+#[test]
+fn a_term_is_written_as_its_type_is() {
+    let deep = |text: &str| (((((text.to_owned(), 300),),),),);
+    let one = |term| Term::Tuple(vec![term]);
+    for count in [0, 1, 3, 90, 300] {
+        for len in [0, 22, 23, 64, 255, 256, 257, 3_000, 4_000, 4_090, 5_000] {
+            let texts: Vec<_> = (0..count).map(|n| "x".repeat(len + n % 7)).collect();
+            let typed: Vec<_> = texts.iter().map(|text| deep(text)).collect();
+            let terms = texts.iter().map(|text| {
+                one(one(one(one(Term::Tuple(vec![Term::text(text.as_str()), Term::from(300)])))))
+            });
+            let term = Term::Tuple(vec![Term::List(terms.collect()), Term::atom("end")]);
+            let bytes = to_bytes(&term).unwrap();
+            assert!(bytes == to_bytes(&(typed, Atom::new("end").unwrap())).unwrap(), "{count} of {len}");
+            // The same behind something else.
+            assert!(to_bytes(&(7, &term)).unwrap()[5..] == bytes[1..], "{count} of {len}");
+        }
+    }
+}

@@ -9,6 +9,7 @@ mod scalars;
 use super::decode::Decoder;
 use super::encode::Encoder;
 use super::error::{DecodeError, EncodeError};
+use super::term::Term;
 
 pub use self::arguments::{Arguments, FromArguments};
 pub use self::collections::Nilable;
@@ -74,6 +75,12 @@ pub trait ToTerm {
     #[doc(hidden)]
     fn is_unit(&self) -> bool {
         false
+    }
+
+    /// Returns the term, if this is one, which can be written in a quicker way.
+    #[doc(hidden)]
+    fn as_whole(&self) -> Option<&Term> {
+        None
     }
 }
 

@@ -1,5 +1,6 @@
 //! [`Encoder`]: writes terms, in the forms that every node of today reads.
 
+mod room;
 mod slot;
 mod terms;
 
@@ -465,6 +466,9 @@ impl<'o> Encoder<'o> {
 /// # Ok::<(), twoply_node::wire::EncodeError>(())
 /// ```
 pub fn to_bytes<T: ToTerm + ?Sized>(value: &T) -> Result<Vec<u8>, EncodeError> {
+    if let Some(term) = value.as_whole() {
+        return terms::whole(term);
+    }
     scratch::bytes(&|bytes| {
         bytes.push(tag::VERSION);
         value.to_term(&mut Encoder::new(bytes))

@@ -247,7 +247,22 @@ known! {
     Pid: pid, pid;
     Reference: reference, reference;
     Port: port, port;
-    Term: term, build;
+}
+
+impl ToTerm for Term {
+    fn to_term(&self, out: &mut Encoder<'_>) -> Result<(), EncodeError> {
+        out.term(self)
+    }
+
+    fn as_whole(&self) -> Option<&Term> {
+        Some(self)
+    }
+}
+
+impl<'a> FromTerm<'a> for Term {
+    fn from_term(input: &mut Decoder<'a>) -> Result<Term, DecodeError> {
+        input.build()
+    }
 }
 
 /// The results of the encoder's methods: those that cannot fail return nothing.

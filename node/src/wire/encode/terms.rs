@@ -5,6 +5,7 @@ use std::mem;
 use std::slice;
 
 use super::Encoder;
+use super::room::{self, ROOM};
 use super::slot::{Name, SLOT, Slot};
 use crate::wire::decode::MAX_DEPTH;
 use crate::wire::error::EncodeError;
@@ -12,11 +13,13 @@ use crate::wire::tag;
 use crate::wire::term::{Fun, FunKind, Term, is_container};
 
 /// The levels of a term that are written without a call of its own.
-const LEVELS: usize = 8;
+const LEVELS: usize = 4;
 
-/// The bytes for which room is made at first, and at most at a time.
-const ROOM: usize = 4 * SLOT;
-const MOST: usize = 64 * SLOT;
+/// The elements that a term can have.
+const MOST: usize = u32::MAX as usize;
+
+/// The bytes of a binary that is written by way of the room, at most.
+const TEXT: usize = 4 * SLOT;
 
 /// The terms that have begun.
 struct Open<'t> {
@@ -69,46 +72,35 @@ impl Encoder<'_> {
     /// # Errors
     /// When it is nested more deeply than [`MAX_DEPTH`], or has a float that is not finite.
     pub(crate) fn term(&mut self, term: &Term) -> Result<(), EncodeError> {
-        if is_container(term) { self.container(term) } else { self.leaf(term) }
+        if is_container(term) { self.container(term, false) } else { self.leaf(term) }
     }
 
-    /// Writes a term that has elements. Meanwhile there are zeros behind what has been written, so that small
-    /// terms are written without a look at the length of all.
-    fn container(&mut self, term: &Term) -> Result<(), EncodeError> {
+    /// Writes a term that may have elements, behind its version if that is still missing. Small ones are
+    /// written to a room of a known size at first, so that there is no look at the length of all for each.
+    fn container(&mut self, term: &Term, mut version: bool) -> Result<(), EncodeError> {
         let mut open = Open::new(term);
-        let mut at = self.out.len();
-        self.out.extend_from_slice(&[0; ROOM]);
-        let mut more = ROOM;
         loop {
-            let room = &mut self.out[at..];
-            let len = room.len();
-            let (stop, left) = open.write(room, MAX_DEPTH - self.depth);
-            at += len - left;
-            // Where little was used, no more is likely to be used of the next.
-            more = if left <= len / 2 { MOST.min(2 * more) } else { ROOM };
-            let term = match stop {
-                Stop::Room => {
-                    self.out.resize(at + more, 0);
-                    continue;
+            let stop = room::with(|room| {
+                room[0] = tag::VERSION;
+                let (stop, len) =
+                    open.write(room, usize::from(mem::take(&mut version)), MAX_DEPTH - self.depth);
+                if self.out.capacity() == 0 {
+                    *self.out = room[..len].to_vec();
+                } else {
+                    self.out.extend_from_slice(&room[..len]);
                 }
-                Stop::Whole => {
-                    self.out.truncate(at);
-                    return Ok(());
-                }
-                Stop::Term(term) => Some(term),
-                Stop::End => None,
-            };
-            self.out.truncate(at);
-            match term {
-                Some(term) => self.other(term, &mut open)?,
-                None => match open.ends.pop() {
+                stop
+            });
+            match stop {
+                Stop::Whole => return Ok(()),
+                Stop::Room => {}
+                Stop::Term(term) => self.other(term, &mut open)?,
+                Stop::End => match open.ends.pop() {
                     Some(Special::Tail(tail)) => open.rest.left = slice::from_ref(tail).iter(),
                     Some(Special::Closure(place)) => self.end_closure(place)?,
                     None => {}
                 },
             }
-            at = self.out.len();
-            self.out.resize(at + more, 0);
         }
     }
 
@@ -130,13 +122,13 @@ impl Encoder<'_> {
                 open.enter(free, end);
             }
             // Elsewhere all counts are small enough.
-            Term::List(items) | Term::Tuple(items) if u32::try_from(items.len()).is_err() => {
+            Term::List(items) | Term::Tuple(items) if items.len() > MOST => {
                 return Err(EncodeError::TooLarge);
             }
-            Term::Map(map) if u32::try_from(map.pairs().len()).is_err() => return Err(EncodeError::TooLarge),
+            Term::Map(map) if map.terms().len() > MOST => return Err(EncodeError::TooLarge),
             term => {
                 self.depth += open.level;
-                self.container(term)?;
+                self.container(term, false)?;
                 self.depth -= open.level;
             }
         }
@@ -236,21 +228,24 @@ impl<'t> Open<'t> {
         self.level += 1;
     }
 
-    /// Writes what is left to `room`, while there is a [`SLOT`] of it, and goes no deeper than `levels`.
-    /// Returns how many bytes are left.
+    /// Writes what is left to `room`, from `at` on, while there is a [`SLOT`] of it, and goes no deeper than
+    /// `levels`. Returns where it has stopped.
     #[inline(always)]
-    fn write(&mut self, mut room: &mut [u8], levels: usize) -> (Stop<'t>, usize) {
+    fn write(&mut self, room: &mut [u8; ROOM], mut at: usize, levels: usize) -> (Stop<'t>, usize) {
         let levels = levels.min(LEVELS);
         let Rest { mut left, mut end } = self.rest.clone();
         let mut level = self.level;
         let stop = loop {
-            let Some(slot) = room.first_chunk_mut::<SLOT>() else { break Stop::Room };
+            if at > ROOM - SLOT {
+                break Stop::Room;
+            }
+            let Some(slot) = room[at..].first_chunk_mut::<SLOT>() else { break Stop::Room };
             let Some(term) = left.next() else {
                 match end {
                     End::Nothing => {}
                     End::Nil => {
                         slot[0] = tag::NIL;
-                        room = &mut room[1..];
+                        at += 1;
                     }
                     End::Special => {
                         end = End::Nothing;
@@ -264,87 +259,101 @@ impl<'t> Open<'t> {
                 Rest { left, end } = self.around[level].clone();
                 continue;
             };
-            // The kinds are asked for one after the other, those that most terms are of at first: that is
-            // quicker than a jump by the kind.
+            // Most terms are integers or atoms, which are asked for at first: that is quicker than a jump
+            // by the kind. The tags are written before it is known that they are right, or the compiler
+            // makes one jump of all questions.
             if let Term::Integer(number) = term
-                && let Ok(number) = i32::try_from(*number)
+                && *number == i64::from(*number as i32)
             {
-                if let Ok(byte) = u8::try_from(number) {
-                    slot[0] = tag::SMALL_INTEGER;
-                    slot[1] = byte;
-                    room = &mut room[2..];
+                if let Ok(byte) = u8::try_from(*number) {
+                    slot[..2].copy_from_slice(&[tag::SMALL_INTEGER, byte]);
+                    at += 2;
                 } else {
                     slot[0] = tag::INTEGER;
-                    slot[1..5].copy_from_slice(&number.to_be_bytes());
-                    room = &mut room[5..];
+                    slot[1..5].copy_from_slice(&(*number as i32).to_be_bytes());
+                    at += 5;
                 }
-            } else if let Term::Atom(atom) = term
+                continue;
+            }
+            slot[0] = tag::SMALL_ATOM_UTF8;
+            if let Term::Atom(atom) = term
                 && let Some(text) = atom.short()
             {
-                slot[0] = tag::SMALL_ATOM_UTF8;
                 slot[1..24].copy_from_slice(text.room());
-                room = &mut room[1 + text.room_len()..];
-            } else if level < levels
-                && let Some((tag, count, terms, its_end)) = begin(term)
-            {
-                slot[0] = tag;
-                if tag == tag::SMALL_TUPLE {
-                    slot[1] = count as u8;
-                    room = &mut room[2..];
-                } else {
-                    slot[1..5].copy_from_slice(&count.to_be_bytes());
-                    room = &mut room[5..];
-                }
-                self.around[level] = Rest { left, end };
-                level += 1;
-                (left, end) = (terms.iter(), its_end);
-            } else if let Term::Binary(bytes) = term {
-                if let Some(bytes) = bytes.short() {
-                    slot[..4].copy_from_slice(&[tag::BINARY, 0, 0, 0]);
-                    slot[4..27].copy_from_slice(bytes.room());
-                    room = &mut room[4 + bytes.room_len()..];
-                } else {
-                    let bytes: &[u8] = bytes;
-                    let Some(place) = room.get_mut(5..5 + bytes.len() + SLOT) else { break Stop::Term(term) };
-                    place[..bytes.len()].copy_from_slice(bytes);
-                    room[0] = tag::BINARY;
-                    room[1..5].copy_from_slice(&(bytes.len() as u32).to_be_bytes());
-                    room = &mut room[5 + bytes.len()..];
-                }
-            } else if let Term::Float(number) = term
-                && number.is_finite()
-            {
-                slot[0] = tag::NEW_FLOAT;
-                slot[1..9].copy_from_slice(&number.to_be_bytes());
-                room = &mut room[9..];
-            } else {
-                match small(term, slot) {
-                    0 => break Stop::Term(term),
-                    len => room = &mut room[len..],
-                }
+                at += 1 + text.room_len();
+                continue;
             }
+            slot[..4].copy_from_slice(&[tag::BINARY, 0, 0, 0]);
+            let (head, terms, its_end) = match term {
+                Term::Binary(bytes) => {
+                    if let Some(bytes) = bytes.short() {
+                        slot[4..27].copy_from_slice(bytes.room());
+                        at += 4 + bytes.room_len();
+                        continue;
+                    }
+                    let bytes: &[u8] = bytes;
+                    slot[1..5].copy_from_slice(&(bytes.len() as u32).to_be_bytes());
+                    let place = room[at + 5..].get_mut(..bytes.len()).filter(|place| place.len() <= TEXT);
+                    let Some(place) = place else { break Stop::Term(term) };
+                    place.copy_from_slice(bytes);
+                    at += 5 + bytes.len();
+                    continue;
+                }
+                Term::Float(number) if number.is_finite() => {
+                    slot[0] = tag::NEW_FLOAT;
+                    slot[1..9].copy_from_slice(&number.to_be_bytes());
+                    at += 9;
+                    continue;
+                }
+                Term::List(items) => (head(slot, tag::LIST, items.len()), &**items, End::Nil),
+                Term::Tuple(items) if items.len() < 256 => {
+                    slot[..2].copy_from_slice(&[tag::SMALL_TUPLE, items.len() as u8]);
+                    (2, &**items, End::Nothing)
+                }
+                Term::Tuple(items) => (head(slot, tag::LARGE_TUPLE, items.len()), &**items, End::Nothing),
+                Term::Map(map) => (head(slot, tag::MAP, map.pairs().len()), map.terms(), End::Nothing),
+                _ => match small(term, slot) {
+                    0 => break Stop::Term(term),
+                    len => {
+                        at += len;
+                        continue;
+                    }
+                },
+            };
+            if terms.is_empty() {
+                at += small(term, slot);
+                continue;
+            }
+            if level >= levels || terms.len() > MOST {
+                break Stop::Term(term);
+            }
+            at += head;
+            self.around[level] = Rest { left, end };
+            level += 1;
+            (left, end) = (terms.iter(), its_end);
         };
         self.level = level;
         self.rest = Rest { left, end };
-        (stop, room.len())
+        (stop, at)
     }
 }
 
-/// Returns the tag and the count of a term with elements, these, and its end; nothing of one without
-/// elements or with a special end.
+/// Writes a tag and a count, and returns how many bytes they have.
 #[inline(always)]
-fn begin(term: &Term) -> Option<(u8, u32, &[Term], End)> {
-    let (tag, count, terms, end) = match term {
-        Term::Tuple(items) if items.len() < 256 => (tag::SMALL_TUPLE, items.len(), &**items, End::Nothing),
-        Term::Tuple(items) => (tag::LARGE_TUPLE, items.len(), &**items, End::Nothing),
-        Term::List(items) => (tag::LIST, items.len(), &**items, End::Nil),
-        Term::Map(map) => (tag::MAP, map.pairs().len(), map.terms(), End::Nothing),
-        _ => return None,
+fn head(slot: &mut [u8; SLOT], tag: u8, count: usize) -> usize {
+    slot[0] = tag;
+    slot[1..5].copy_from_slice(&(count as u32).to_be_bytes());
+    5
+}
+
+/// Returns a term as bytes, with its version in front.
+pub(super) fn whole(term: &Term) -> Result<Vec<u8>, EncodeError> {
+    let mut bytes = match term {
+        Term::Binary(binary) if binary.len() > TEXT => Vec::with_capacity(6 + binary.len()),
+        _ => Vec::new(),
     };
-    if terms.is_empty() {
-        return None;
-    }
-    Some((tag, u32::try_from(count).ok()?, terms, end))
+    Encoder::new(&mut bytes).container(term, true)?;
+    Ok(bytes)
 }
 
 /// Writes a term that has no elements and is small, of the less frequent kinds, and returns how many bytes it
