@@ -1,5 +1,6 @@
 //! What a pool is to those who know it as a process.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
@@ -22,6 +23,7 @@ laws! {
         with_its_last_member_a_pool_ends,
         a_pool_ends_when_its_last_member_is_stopped,
         a_resize_brings_back_a_pool_whose_member_fails_while_it_finishes,
+        a_member_that_starts_while_its_resize_is_given_up_is_there,
         a_pool_of_which_no_member_has_anything_to_do_does_not_start,
         a_member_that_has_nothing_to_do_leaves_nothing_behind,
         a_send_to_a_pool_waits_for_room_at_its_member,
@@ -226,6 +228,56 @@ fn a_resize_brings_back_a_pool_whose_member_fails_while_it_finishes(on: &Systems
         assert_eq!(pool.members().len(), 2);
         assert_eq!(pool.supervisor().count().wait().unwrap().specs, 2);
         assert!(pool.ask(Job::Who).wait().is_ok());
+        pool.stop().wait();
+    }
+    all_are_over(on);
+}
+
+/// A member of a pool, which starts when it is let.
+struct Later(Gate, Signal);
+
+impl Actor for Later {
+    type Message = Job;
+    type Error = Infallible;
+
+    async fn started(&mut self, _: &mut Context<Later>) -> Result<(), Infallible> {
+        self.1.add();
+        self.0.opened().await;
+        Ok(())
+    }
+
+    async fn handle(&mut self, _: Job, _: &mut Context<Later>) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+fn a_member_that_starts_while_its_resize_is_given_up_is_there(on: &Systems) {
+    for then in [None, Some(1)] {
+        let (gates, begun) = ([Gate::new(), Gate::new()], Signal::new());
+        gates[0].open();
+        let (of_first, begins) = (AtomicBool::new(true), begun.clone());
+        let later = gates[1].clone();
+        let make = move || {
+            let gate = if of_first.swap(false, Relaxed) { &gates[0] } else { &gates[1] };
+            Later(gate.clone(), begins.clone())
+        };
+        let pool = Pool::builder().size(1).on(on.here().backend()).start(make).wait().unwrap();
+        let resized = pool.clone();
+        let resize = on.there().spawn(async move { resized.resize(2).await });
+        eventually("the second member starts", || begun.count() == 2);
+        resize.cancel();
+        assert!(resize.wait().is_err());
+        // A resize that follows knows of the member.
+        let resized = pool.clone();
+        let next = then.map(|size| on.there().spawn(async move { resized.resize(size).await }));
+        later.open();
+        match next {
+            Some(resize) => resize.wait().unwrap().unwrap(),
+            None => eventually("it is a member", || pool.members().len() == 2),
+        }
+        let size = then.unwrap_or(2);
+        assert_eq!(pool.members().len(), size);
+        assert_eq!(pool.supervisor().count().wait().unwrap().specs, size);
         pool.stop().wait();
     }
     all_are_over(on);

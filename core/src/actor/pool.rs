@@ -12,6 +12,7 @@
 //! which each member receives from when it has nothing else to do.
 
 mod builder;
+mod members;
 mod routing;
 mod sending;
 
@@ -32,6 +33,7 @@ use crate::channel::{Sending, TrySendError};
 use crate::future::join_all;
 use crate::promise::{Failure, Resolver, answer};
 use crate::sync;
+use crate::task::shield;
 
 /// Several actors of one kind, behind one reference. Clones are the same pool; dropping them does not stop
 /// it.
@@ -87,7 +89,7 @@ struct Shared<M: Send + 'static> {
     /// and with it the receiver of a shared queue.
     maker: Weak<dyn Members<M>>,
     /// The number of the next member, under a lock that makes resizes take turns.
-    next: sync::Mutex<u64>,
+    next: Arc<sync::Mutex<u64>>,
 }
 
 /// A member of a pool.
@@ -399,7 +401,9 @@ impl<M: Send + 'static> Pool<M> {
 
     /// Starts members, or stops some, until there are `size`, at least one. Those that were started last are
     /// stopped: they are sent nothing more, and finish what they have been sent
-    /// ([`ProcessRef::stop_gracefully`]), which this waits for. Resizes take turns.
+    /// ([`ProcessRef::stop_gracefully`]), which this waits for. Resizes take turns, with the start of the
+    /// pool, too. One that is given up has done a part of this; a member that it was starting is there as
+    /// soon as it has started.
     ///
     /// # Errors
     /// When a member cannot be started, or has nothing to do ([`ChildError::Ignored`]); those that have been
@@ -429,7 +433,7 @@ impl<M: Send + 'static> Pool<M> {
     /// ```
     pub async fn resize(&self, size: usize) -> Result<(), ChildError> {
         let size = size.max(1);
-        let mut next = self.0.next.lock().await;
+        let mut next = Arc::clone(&self.0.next).lock_owned().await;
         // The last member to go would take it along.
         let Some(maker) = self.0.maker.upgrade() else {
             return Err(ChildError::Ended(ExitReason::NoProcess));
@@ -437,19 +441,9 @@ impl<M: Send + 'static> Pool<M> {
         let gone = self.take_surplus(size);
         // Those that are missing come first: the last of the others would take the pool along.
         for _ in self.list().len()..size {
-            let spec = Arc::clone(&maker).spec(*next);
-            *next += 1;
-            let (id, child) = (Arc::from(spec.id()), spec.reference());
-            if let Err(error) = self.0.supervisor.start_child(spec).await {
-                if matches!(error, ChildError::Ignored) {
-                    self.delete(&id).await?;
-                }
-                return Err(error);
-            }
-            match child.process() {
-                Some(process) => self.add(Member { id, process }),
-                None => self.delete(&id).await?,
-            }
+            // The supervisor starts a member in any case. Where nobody waits for that any more, it is in the
+            // list nevertheless, and before the next resize.
+            next = shield(self.clone().grow(Arc::clone(&maker), next)).await?;
         }
         join_all(gone.iter().map(|member| member.process.stop_gracefully(ExitReason::Shutdown))).await;
         for member in &gone {
@@ -458,16 +452,6 @@ impl<M: Send + 'static> Pool<M> {
             lock_std(&self.0.gone).retain(|other| other.id != member.id);
         }
         Ok(())
-    }
-
-    /// Has the supervisor forget a child, which may run: one that has failed while it finished runs again.
-    async fn delete(&self, id: &str) -> Result<(), ChildError> {
-        let deleted = match self.0.supervisor.terminate_child(id).await {
-            Ok(()) => self.0.supervisor.delete_child(id).await,
-            error => error,
-        };
-        // A resize that was given up may have been here before.
-        if matches!(deleted, Err(ChildError::NotFound)) { Ok(()) } else { deleted }
     }
 
     /// Stops the pool when its members have finished what they have been sent; nothing more is taken
@@ -534,49 +518,6 @@ impl<M: Send + 'static> Pool<M> {
             queue.close();
         }
         self.0.supervisor.stop().await
-    }
-
-    fn list(&self) -> Arc<Vec<Member<M>>> {
-        Arc::clone(&lock_std(&self.0.members))
-    }
-
-    /// Takes those out of the list that are over, and those beyond `size`. Returns all that have been taken
-    /// out, also earlier, and of which the supervisor still has the specs.
-    fn take_surplus(&self, size: usize) -> Vec<Member<M>> {
-        let mut members = lock_std(&self.0.members);
-        let (mut kept, over): (Vec<_>, Vec<_>) =
-            members.iter().cloned().partition(|member| !member.process.is_closed());
-        let surplus = kept.split_off(size.min(kept.len()));
-        let before = std::mem::replace(&mut *members, Arc::new(kept));
-        let mut gone = lock_std(&self.0.gone);
-        gone.extend(over);
-        gone.extend(surplus);
-        let all = gone.clone();
-        drop((gone, members));
-        drop(before);
-        all
-    }
-
-    /// Puts a member at the end of the list.
-    fn add(&self, member: Member<M>) {
-        let mut members = lock_std(&self.0.members);
-        let all = members.iter().cloned().chain([member]).collect();
-        let before = std::mem::replace(&mut *members, Arc::new(all));
-        drop(members);
-        drop(before);
-    }
-
-    /// Takes a member out of the list that takes no messages any more.
-    fn forget(&self, member: &Member<M>) {
-        let mut members = lock_std(&self.0.members);
-        let left: Vec<_> = members.iter().filter(|other| other.id != member.id).cloned().collect();
-        if left.len() < members.len() {
-            lock_std(&self.0.gone).push(member.clone());
-        }
-        let before = std::mem::replace(&mut *members, Arc::new(left));
-        drop(members);
-        // The last reference to a process may drop its messages, which are the user's.
-        drop(before);
     }
 }
 

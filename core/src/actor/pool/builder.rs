@@ -16,7 +16,7 @@ use crate::actor::{Actor, Builder, Process, ProcessRef};
 use crate::base::sync::lock_std;
 use crate::channel::Receiver;
 use crate::kernel::backend::Backend;
-use crate::sync;
+use crate::sync::{self, OwnedMutexGuard};
 
 /// A setting of the user's, applied to the builder of each member.
 type Setting<M> = Arc<dyn Fn(Builder<M>) -> Builder<M> + Send + Sync>;
@@ -185,6 +185,8 @@ impl<M: Send + 'static> PoolBuilder<M> {
         }
         let maker_of_more = Arc::downgrade(&maker) as Weak<dyn Members<M>>;
         let supervisor = supervisor.begin(parent, above)?;
+        let next = Arc::new(sync::Mutex::new(self.size as u64));
+        let turn = Arc::clone(&next).try_lock_owned();
         let pool = Pool(Arc::new(Shared {
             members: Mutex::default(),
             route,
@@ -192,10 +194,10 @@ impl<M: Send + 'static> PoolBuilder<M> {
             supervisor: supervisor.supervisor().clone(),
             gone: Mutex::default(),
             maker: maker_of_more,
-            next: sync::Mutex::new(self.size as u64),
+            next,
         }));
         maker.process.get_or_init(|| pool.new_process());
-        Ok(StartingPool { pool, members, supervisor })
+        Ok(StartingPool { pool, members, supervisor, _turn: turn })
     }
 }
 
@@ -206,6 +208,8 @@ pub(in crate::actor) struct StartingPool<M: Send + 'static> {
     /// The ids of the members, and the references that lead to their processes.
     members: Vec<(Arc<str>, ChildRef<M>)>,
     supervisor: StartingSupervisor,
+    /// Lets resizes wait for the start.
+    _turn: Option<OwnedMutexGuard<u64>>,
 }
 
 impl<M: Send + 'static> StartingPool<M> {
@@ -225,9 +229,7 @@ impl<M: Send + 'static> StartingPool<M> {
                 None => _ = self.pool.delete(&id).await,
             }
         }
-        let members = Arc::new(members);
-        let before = std::mem::replace(&mut *lock_std(&self.pool.0.members), members);
-        drop(before);
+        *lock_std(&self.pool.0.members) = Arc::new(members);
         Ok(self.pool)
     }
 }

@@ -146,16 +146,6 @@ impl<M: Send + 'static> Sink<M> for Pool<M> {
         }
     }
 
-    fn take_back(&self, wait_key: &mut WaitKey) -> Option<M> {
-        match self.0.route.queue() {
-            Some(queue) => queue.take_back(wait_key),
-            None => {
-                drop(self.0.waits.take(wait_key));
-                None
-            }
-        }
-    }
-
     fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
         Pool::try_send(self, message)
     }
