@@ -32,6 +32,17 @@ pub(crate) fn after(duration: Duration) -> Option<Instant> {
     now().checked_add(duration)
 }
 
+/// Returns the number of ticks, a `period` apart, that have come at `now` after the one at `due`, and the
+/// instant of the next one; `None` is never.
+pub(crate) fn ticks_since(due: Instant, period: Duration, now: Instant) -> (u64, Option<Instant>) {
+    let late = now.saturating_duration_since(due).as_nanos();
+    let passed = late.checked_div(period.as_nanos()).unwrap_or(0);
+    // `passed * period <= late`, so it fits wherever `late` does.
+    let ahead = u64::try_from(passed * period.as_nanos()).ok().map(Duration::from_nanos);
+    let next = ahead.and_then(|ahead| due.checked_add(ahead)?.checked_add(period));
+    (u64::try_from(passed).unwrap_or(u64::MAX), next)
+}
+
 /// Waits for `duration`, counted from now and not from the first poll.
 ///
 /// ```

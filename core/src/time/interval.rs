@@ -11,6 +11,7 @@ use super::Sleep;
 use crate::base::turns::Turns;
 use crate::channel::{RecvError, Source, TryRecvError, WaitKey};
 use crate::kernel::coop;
+use crate::kernel::sleep::ticks_since;
 
 /// Makes an [`Interval`] that ticks every `period`, for the first time one period from now.
 ///
@@ -245,13 +246,9 @@ impl Interval {
 
     /// Counts the ticks that have passed since `due`, and returns when the one after them is due.
     fn skip(&self, due: Instant, now: Instant) -> Option<Instant> {
-        let late = now.saturating_duration_since(due).as_nanos();
-        let passed = late.checked_div(self.period.as_nanos()).unwrap_or(0);
-        let missed = self.missed().saturating_add(u64::try_from(passed).unwrap_or(u64::MAX));
-        self.missed.store(missed, Ordering::Relaxed);
-        // `passed * period <= late`, so it fits wherever `late` does.
-        let ahead = u64::try_from(passed * self.period.as_nanos()).ok().map(Duration::from_nanos);
-        ahead.and_then(|ahead| due.checked_add(ahead)?.checked_add(self.period))
+        let (passed, next) = ticks_since(due, self.period, now);
+        self.missed.store(self.missed().saturating_add(passed), Ordering::Relaxed);
+        next
     }
 
     /// Returns the tick that is due now, or has `cx` woken when one is.

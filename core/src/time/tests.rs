@@ -16,6 +16,7 @@ use crate::channel::{Source as _, TryRecvError};
 use crate::event::reactor::{Interest, IoSource};
 use crate::event::timers::Timers;
 use crate::kernel::backend::{Backend, Driver, Strand, StrandState};
+use crate::kernel::sleep::ticks_since;
 use crate::kernel::strand::{ThreadStrand, enter};
 
 /// A strand with a clock that goes only when the test says so.
@@ -147,6 +148,17 @@ fn an_interval_keeps_its_phase() {
         assert_eq!(clock.tick().wait(), start + 10 * SECOND);
         assert_eq!(now(), start + 10 * SECOND);
     });
+}
+
+#[test]
+fn ticks_are_counted_however_late_it_is() {
+    let (due, period) = (Instant::now(), Duration::from_millis(1));
+    assert_eq!(ticks_since(due, period, due), (0, Some(due + period)));
+    // More of them than are counted by 32 bits.
+    let passed = (1 << 33) + 7;
+    let late = due + Duration::from_millis(passed) + Duration::from_micros(10);
+    assert_eq!(ticks_since(due, period, late), (passed, Some(due + Duration::from_millis(passed + 1))));
+    assert_eq!(ticks_since(due, Duration::MAX, late), (0, None));
 }
 
 /// Takes a tick that is three and a half periods late, and two more.

@@ -13,7 +13,7 @@ use crate::actor::process::signal::Later;
 use crate::base::sync::lock_std;
 use crate::channel::TrySendError;
 use crate::kernel::detached;
-use crate::kernel::sleep::{after, now};
+use crate::kernel::sleep::{after, now, ticks_since};
 use crate::kernel::strand::part_with;
 
 /// The shortest period: a shorter one would keep a worker busy with messages that are skipped.
@@ -104,13 +104,6 @@ where
         };
         turn.go_on(mark);
     }
-
-    /// Returns when the next message is due, after the one that was due at `due`.
-    fn next(&self, due: Instant) -> Option<Instant> {
-        let late = now().saturating_duration_since(due).as_nanos();
-        let passed = u32::try_from(late / self.period.as_nanos()).ok()?;
-        due.checked_add(self.period.checked_mul(passed.checked_add(1)?)?)
-    }
 }
 
 /// The turn of an interval that makes a message. If it does not go on, because of a panic, or because nobody
@@ -140,7 +133,7 @@ impl<M: Send + 'static, F: FnMut() -> M + Send + 'static> Turn<'_, M, F> {
             return;
         }
         (ticks.make, ticks.mark) = (make, Some(mark));
-        ticks.due = ticks.due.and_then(|due| timer.next(due));
+        ticks.due = ticks.due.and_then(|due| ticks_since(due, timer.period, now()).1);
         let due = ticks.due;
         drop(ticks);
         timer.alarm.set(due);
