@@ -43,6 +43,8 @@ pub use turn::in_turn;
 pub struct StrandState {
     /// The parker that wakes the stack.
     parker: Arc<Parker>,
+    /// The number of calls of [`enter`] with this strand that are under way.
+    entered: Cell<u32>,
     /// The waker of the outermost wait, made once.
     waker: Waker,
     /// The wakers of nested waits, level 1 first, each made when first needed.
@@ -97,6 +99,7 @@ impl StrandState {
         StrandState {
             waker: parker.waker(0),
             parker,
+            entered: Cell::new(0),
             inner_wakers: RefCell::new(Vec::new()),
             depth: Cell::new(0),
             task: Cell::new(None),
@@ -437,15 +440,18 @@ thread_local! {
 /// ```
 #[inline]
 pub fn enter<R>(strand: &(dyn Strand + 'static), f: impl FnOnce() -> R) -> R {
-    struct Restore {
+    struct Restore<'a> {
         /// The strand that has been entered.
         entered: NonNull<dyn Strand>,
+        /// The records of that strand.
+        state: &'a StrandState,
         /// The strand that was current before.
         before: Option<Current>,
     }
-    impl Drop for Restore {
+    impl Drop for Restore<'_> {
         #[inline]
         fn drop(&mut self) {
+            self.state.entered.set(self.state.entered.get() - 1);
             let current = CURRENT.replace(self.before);
             if !current
                 .is_some_and(|current| std::ptr::addr_eq(current.strand.as_ptr(), self.entered.as_ptr()))
@@ -454,8 +460,10 @@ pub fn enter<R>(strand: &(dyn Strand + 'static), f: impl FnOnce() -> R) -> R {
             }
         }
     }
-    let current = Current { strand: NonNull::from(strand), state: NonNull::from(strand.state()) };
-    let _restore = Restore { entered: current.strand, before: CURRENT.replace(Some(current)) };
+    let state = strand.state();
+    let current = Current { strand: NonNull::from(strand), state: NonNull::from(state) };
+    state.entered.set(state.entered.get() + 1);
+    let _restore = Restore { entered: current.strand, state, before: CURRENT.replace(Some(current)) };
     f()
 }
 

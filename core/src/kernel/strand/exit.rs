@@ -28,9 +28,30 @@ impl Drop for Own {
 impl Drop for StrandState {
     fn drop(&mut self) {
         // A strand that has been entered is borrowed, so it stays; but an exit ends a value of its thread
-        // nevertheless. What the program runs then, on the same stack, must not find it.
-        if CURRENT.get().is_some_and(|current| std::ptr::eq(current.state.as_ptr(), self)) {
+        // nevertheless, and may move it before. What the program runs then, on the same stack, must not find
+        // it. Frames below that have entered another one inside of it never go on.
+        if self.entered.get() > 0 {
             CURRENT.set(None);
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::kernel::strand::{enter, with_current};
+
+    #[test]
+    fn a_strand_that_ends_elsewhere_is_current_no_more() {
+        let strand: &'static ThreadStrand = Box::leak(Box::new(ThreadStrand::new()));
+        let is_current = || with_current(|current| std::ptr::addr_eq(current, strand));
+        enter(strand, || {
+            assert!(is_current());
+            let current = CURRENT.get();
+            // SAFETY: the strand is leaked, and nothing in it that is dropped is looked at again.
+            drop(unsafe { std::ptr::read(strand) });
+            assert!(!is_current());
+            CURRENT.set(current);
+        });
     }
 }
