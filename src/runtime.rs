@@ -280,7 +280,7 @@ impl Runtime {
             #[cfg(feature = "native")]
             Engine::Native(_) => None,
             #[cfg(feature = "green")]
-            Engine::Green(green) => Some(green.metrics().file_engine),
+            Engine::Green(green) => Some(green.file_engine()),
         };
         Metrics {
             tasks: tasks.len(),

@@ -124,7 +124,7 @@ impl Metrics {
 }
 
 /// Returns the engine that one of the workers has found, or else the setting.
-fn file_engine(shared: &Shared) -> Engine {
+pub(crate) fn file_engine(shared: &Shared) -> Engine {
     let mut engines = shared.workers.iter().map(|remote| remote.reactor.file_engine());
     engines.find(|engine| *engine != Engine::Auto).unwrap_or_default()
 }

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use twoply_core::Wait;
 use twoply_core::backend::Backend;
+use twoply_core::fs::Engine;
 use twoply_core::io_threads::IoThreads;
 use twoply_core::task::Spawner;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, file_engine};
 use crate::scheduler::{DROPPER, Shared};
 
 mod builder;
@@ -68,6 +69,11 @@ impl Green {
     /// Returns how many threads there are, and how many of them are idle: kept for the next task that blocks.
     pub fn threads(&self) -> (usize, usize) {
         self.shared.threads.threads()
+    }
+
+    /// Returns who makes operations on files that would hold a worker up; see [`Metrics::file_engine`].
+    pub fn file_engine(&self) -> Engine {
+        file_engine(&self.shared)
     }
 
     /// Returns whether blocked stacks are [fibers](Builder::fibers).

@@ -124,7 +124,7 @@ pub trait Actor: Sized + Send + 'static {
     /// Is called with each exit signal that does not come from the parent, if the actor
     /// [traps](Process::trap_exit) them. Without this, the actor stops with the signal's reason unless that
     /// is [`Normal`](ExitReason::Normal): as if it did not trap, but in order, with
-    /// [`stopped`](Actor::stopped).
+    /// [`stopped`](Actor::stopped). (A `gen_server` that does not expect one goes on.)
     ///
     /// A trapped signal of the parent is not for the actor to judge: whatever its reason, the actor stops
     /// with that, in order, when the signal's turn in the mailbox comes.

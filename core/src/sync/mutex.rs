@@ -34,6 +34,8 @@ pub use lock::{CheckedLock, CheckedLockOwned, Lock, LockOwned};
 /// come, first served. One that has been woken for the lock and has come too late a few times is handed the
 /// lock by whoever has it. So nobody waits for ever, and a lock that many want is not passed from hand to
 /// hand at the pace at which tasks are scheduled. That is how WebKit's `ParkingLot` and Go's mutexes do it.
+/// One that has been woken for the lock is to be polled or dropped: while a program does neither, as with a
+/// future that it keeps for later, those behind it in the queue wait.
 ///
 /// # Deadlocks
 /// A lock knows the task that has it. A task that would wait for itself in the end, because the one that has

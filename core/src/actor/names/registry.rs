@@ -1,8 +1,9 @@
 //! Names for processes: [`Registry`].
 //!
 //! Whoever knows a name finds the process without having been handed a reference: the counterpart of Erlang's
-//! `register/2` and `whereis/1`. There is one registry for the whole program, [`Registry::global`], and
-//! [`Registry::new`] makes others, for parts of a program that want names of their own.
+//! `register/2` and `whereis/1`. It differs in that a process may have several names. There is one registry
+//! for the whole program, [`Registry::global`], and [`Registry::new`] makes others, for parts of a program
+//! that want names of their own.
 //!
 //! A process that ends loses its names **before** its links and monitors are told. So who is told of the end
 //! may take the name at once: a supervisor restarts a process under the name that it had.
