@@ -105,7 +105,7 @@ impl Drop for Owed {
 }
 
 /// Returns a value as the term that goes out: others may name the processes in it from then on.
-fn as_term(value: &dyn ToTerm, shared: &Arc<Shared>) -> Option<Term> {
+pub(crate) fn as_term(value: &dyn ToTerm, shared: &Arc<Shared>) -> Option<Term> {
     let bytes = bytes_of(value, &Outgoing::telling(shared)).ok()?;
     Term::from_term(&mut Decoder::new(&bytes)).ok()
 }

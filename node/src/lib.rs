@@ -13,7 +13,7 @@
 //!
 //! [`Node::call`] calls functions of others, and [`Node::functions`] are those that others may call. With the
 //! feature `observer` (`node-observer` of the package `twoply`) `Functions::add_observer` has Erlang's
-//! `observer` and `etop` list processes of a node.
+//! `observer` and `etop` show processes of a node.
 //!
 //! A node is in the world of the task that starts it: where a simulator stands in for the system
 //! ([`world`](twoply_core::world)), nodes meet over its network, by its clock and its chances. So a cluster

@@ -1,23 +1,33 @@
 //! [`Functions::add_observer`]: what Erlang's `observer` and `etop` ask of a node.
 //!
 //! They call the module `observer_backend`, or start processes of it that send what there is to whoever
-//! looks. Of it there is what the list of processes and the page of the system need; all else is `undef`.
+//! looks. Of it there is what the list of processes and the page of the system need. A page that is told
+//! `undef`, or that there is nothing of a kind it divides by, ends the observer of OTP 25: so the others are
+//! told of empty lists, and the window of a process of what is known of it. All else is `undef`.
 
 use std::env::consts::{ARCH, OS};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::available_parallelism;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use twoply_core::actor::{Pid, Process, ProcessRef, ProcessState};
+use twoply_core::actor::{Builder, Pid, Process, ProcessInfo, ProcessRef, ProcessState};
 use twoply_core::time::now;
 
 use crate::Functions;
+use crate::functions::{Key, as_term};
 use crate::local::Inlet;
 use crate::node::Shared;
 use crate::wire::{Atom, Term, ToTerm};
 
 /// The module that is asked.
 const BACKEND: &str = "observer_backend";
+/// The module that is asked for applications, by a process of it.
+const APPLICATIONS: &str = "appmon_info";
+/// The question of a page of applications: `{'$gen_cast', {From, What, Which, IsWanted, Options}}`.
+type Asked = (Atom, (ProcessRef<Delivery>, Atom, Term, bool, Term));
+/// The answer to it: `{delivery, Self, What, Which, Answer}`.
+type Delivery = (Atom, Pid, Atom, Term, Term);
+
 /// The processes that one message tells of at most.
 const AT_ONCE: usize = 1_000;
 
@@ -80,32 +90,138 @@ impl Iterator for Pages {
 /// Returns what there is to tell of a process, unless it has ended, or tells others of processes itself.
 fn shown(shared: &Shared, pid: &Pid, inlet: &dyn Inlet, name: &Option<Arc<str>>) -> Option<Shown> {
     let info = pid.info()?;
-    let function = info.name.and_then(|name| shared.functions.named(&name));
+    let function = function(shared, &info);
     // Nothing else: an observer sorts by this. No atom of any name of a process, since others would have to
     // keep it for ever.
-    let name = match (name.as_ref().and_then(|name| Atom::new(&**name).ok()), function) {
-        (_, Some((module, ..))) if *module == *BACKEND => return None,
+    let name = match (registered(name), function) {
+        (_, Some((module, ..))) if *module == *BACKEND || *module == *APPLICATIONS => return None,
         (Some(name), _) => Term::Atom(name),
-        (None, Some((module, function, arity))) => {
-            Term::Tuple(vec![Term::Atom(module), Term::Atom(function), Term::from(i64::from(arity))])
-        }
+        (None, Some(function)) => triple(function),
         (None, None) => Term::atom("undefined"),
     };
-    let state = match info.state {
-        ProcessState::Starting => "starting",
-        ProcessState::Receiving => "receiving",
-        ProcessState::Running => "running",
-        _ => "ending",
-    };
     Some(Shown {
-        pid: info.pid,
         memory: 0,
         reductions: info.received,
         name,
         runtime: 0,
-        state: Atom::known(state),
+        state: Atom::known(state(&info)),
         messages: info.messages + inlet.waiting(),
+        pid: info.pid,
     })
+}
+
+/// Returns the function that others have told a process to run.
+fn function(shared: &Shared, info: &ProcessInfo) -> Option<Key> {
+    shared.functions.named(info.name.as_ref()?)
+}
+
+fn registered(name: &Option<Arc<str>>) -> Option<Atom> {
+    Atom::new(&**name.as_ref()?).ok()
+}
+
+fn triple((module, function, arity): Key) -> Term {
+    Term::Tuple(vec![Term::Atom(module), Term::Atom(function), Term::from(i64::from(arity))])
+}
+
+fn state(info: &ProcessInfo) -> &'static str {
+    match info.state {
+        ProcessState::Starting => "starting",
+        ProcessState::Receiving => "receiving",
+        ProcessState::Running => "running",
+        _ => "ending",
+    }
+}
+
+/// Returns what `erlang:process_info/2` tells of a process that takes messages of others: an item, or each of
+/// a list of them, as far as it is known; `undefined` where there is no such process.
+fn process_info(shared: &Arc<Shared>, pid: &Pid, wanted: &Term) -> Term {
+    let found = shared.locals.exposed(pid.serial(), 1).pop().filter(|(found, ..)| found == pid);
+    let found = found.and_then(|(pid, inlet, name)| Some((pid.info()?, inlet, registered(&name))));
+    let Some((info, inlet, name)) = found else { return Term::atom("undefined") };
+    let pair = |item: &Atom, value| Term::Tuple(vec![Term::Atom(item.clone()), value]);
+    let value = |item: &Atom| match (item.as_str(), &name) {
+        ("registered_name", Some(name)) => Some(Term::Atom(name.clone())),
+        ("initial_call", _) => Some(triple(function(shared, &info).unwrap_or_else(|| ours("process")))),
+        ("message_queue_len", _) => Some(Term::from((info.messages + inlet.waiting()) as i64)),
+        (item, _) => known_item(shared, &info, item),
+    };
+    match wanted {
+        Term::List(items) => {
+            let atoms =
+                items.iter().filter_map(|item| if let Term::Atom(item) = item { Some(item) } else { None });
+            Term::List(atoms.filter_map(|item| Some(pair(item, value(item)?))).collect())
+        }
+        Term::Atom(item) => value(item).map_or_else(|| Term::List(Vec::new()), |value| pair(item, value)),
+        _ => Term::List(Vec::new()),
+    }
+}
+
+/// Returns an item of a process that does not depend on how others know it.
+fn known_item(shared: &Arc<Shared>, info: &ProcessInfo, item: &str) -> Option<Term> {
+    // Those of whom others do not know are not told of.
+    let is_known = |pid: &&Pid| !pid.is_local() || shared.locals.inlet(pid.serial()).is_some();
+    let pids = |pids: &[Pid]| -> Vec<_> {
+        pids.iter().filter(is_known).filter_map(|pid| as_term(pid, shared)).collect()
+    };
+    Some(match item {
+        "current_function" => triple(ours(state(info))),
+        "status" if state(info) == "receiving" => Term::atom("waiting"),
+        "status" => Term::atom("running"),
+        "reductions" => Term::from(i64::from(info.received)),
+        "trap_exit" => Term::atom(if info.trap_exit { "true" } else { "false" }),
+        "links" => Term::List(pids(&info.links)),
+        "monitored_by" => Term::List(pids(&info.monitored_by)),
+        "monitors" => {
+            let process = |pid| Term::Tuple(vec![Term::atom("process"), pid]);
+            Term::List(pids(&info.monitors).into_iter().map(process).collect())
+        }
+        // An observer takes these to be lists.
+        "binary" | "current_stacktrace" | "dictionary" | "garbage_collection" | "messages" => {
+            Term::List(Vec::new())
+        }
+        _ => return None,
+    })
+}
+
+/// Returns a name of this library's in the form of a function's.
+fn ours(name: &str) -> Key {
+    (Atom::known("twoply"), Atom::known(name), 0)
+}
+
+/// Returns the process that answers those who look at applications. There is one for all, as in Erlang, from
+/// the first question on.
+fn one_of_applications(
+    of: &Weak<Shared>,
+    running: &Mutex<Option<ProcessRef<Asked>>>,
+) -> Option<ProcessRef<Asked>> {
+    let running = || running.lock().unwrap_or_else(PoisonError::into_inner);
+    let alive = |running: &Option<ProcessRef<Asked>>| running.clone().filter(|process| !process.is_closed());
+    if let Some(process) = alive(&running()) {
+        return Some(process);
+    }
+    let process = Builder::<Asked>::new().name(format!("{APPLICATIONS}:start_link2/3"));
+    let process = process.end_when_unreferenced(true).on(of.upgrade()?.spawner.backend());
+    let process = process.spawn(applications).ok()?;
+    let mut running = running();
+    // Another one may have been started meanwhile; then this one ends, as nobody refers to it.
+    let process = alive(&running).unwrap_or(process);
+    *running = Some(process.clone());
+    Some(process)
+}
+
+/// Answers those who look at applications: there are none.
+async fn applications(mut me: Process<Asked>) {
+    while let Some((_, (from, what, which, is_wanted, _))) = me.receive().await.message() {
+        let nothing = || Term::List(Vec::new());
+        let answer = match what == "app_ctrl" {
+            true => nothing(),
+            false => Term::Tuple(vec![nothing(), nothing(), nothing(), nothing()]),
+        };
+        if is_wanted {
+            // It is lost where the asker has no room, or is gone.
+            let _ = from.try_send((Atom::known("delivery"), me.pid(), what, which, answer));
+        }
+    }
 }
 
 /// Returns the list of characters that a text is to Erlang's programs.
@@ -125,6 +241,8 @@ fn system(shared: &Weak<Shared>, since: Instant) -> Vec<(Atom, Term)> {
         ("logical_processors_available", Term::from(processors as i64)),
         ("uptime", Term::from((now() - since).as_millis() as i64)),
         ("process_count", Term::from(processes as i64)),
+        // The page of the allocators divides by the sum of what is here, unless one has no numbers.
+        ("alloc_info", Term::List(vec![Term::Tuple(vec![Term::atom("none"), Term::atom("false")])])),
     ];
     properties.into_iter().map(|(key, value)| (Atom::known(key), value)).collect()
 }
@@ -136,11 +254,19 @@ impl Functions<'_> {
     /// name where they are registered; else the function is told that others have started, if they have.
     /// They have a queue length and, as the current function, their state; the messages that they have
     /// received are the reductions. Memory and run time are 0. The page of the system tells how long ago this
-    /// was called. What the other pages ask is `undef`, unless it is [added](Functions::add), and `etop` is
-    /// to have `{tracing, off}`.
+    /// was called. The window of a process (`erlang:process_info/2`) adds whether it traps exits, and its
+    /// links and monitors, as far as they are processes of that kind or of other nodes. `etop` is to have
+    /// `{tracing, off}`.
     ///
-    /// Functions of the module `observer_backend` are added, and `erlang:function_exported/3`, in place of
-    /// one of the program's.
+    /// The window of OTP 25.2.3 was run by hand: the list and the page of the system show what is said here;
+    /// the load charts stay empty; the page of allocators says that there is no information, that of sockets
+    /// that they are not supported; there are no applications, ports or tables. A process has neither
+    /// messages, a dictionary, a stack nor a state to be seen. What is asked beyond that, as for tracing, is
+    /// `undef`, unless it is [added](Functions::add).
+    ///
+    /// Functions of the modules `observer_backend` and `appmon_info` are added, and
+    /// `erlang:function_exported/3`, `erlang:process_info/2`, `erlang:system_info/1` and
+    /// `proc_lib:translate_initial_call/1`, in place of those of the program's.
     ///
     /// # Examples
     /// ```
@@ -166,6 +292,26 @@ impl Functions<'_> {
         self.add(BACKEND, "sys_info", move |(): ()| {
             let system = system(&of, since);
             async move { system }
+        });
+        for list in ["get_port_list", "get_socket_list", "socket_info"] {
+            self.add(BACKEND, list, async |(): ()| Term::List(Vec::new()));
+        }
+        self.add(BACKEND, "get_table_list", async |_: (Term, Term)| Term::List(Vec::new()));
+        let of = shared();
+        self.add("erlang", "process_info", move |(pid, wanted): (Pid, Term)| {
+            let told = of.upgrade().map(|shared| process_info(&shared, &pid, &wanted));
+            async move { told }
+        });
+        self.add("erlang", "system_info", async |(wanted,): (Atom,)| {
+            (wanted == "wordsize").then_some(size_of::<usize>() as u64)
+        });
+        // No process of Erlang's behaviours, so it is not asked for its state.
+        let initial = |_: (Pid,)| async { (Atom::known("proc_lib"), Atom::known("init_p"), 5) };
+        self.add("proc_lib", "translate_initial_call", initial);
+        let (of, running) = (shared(), Mutex::new(None));
+        self.add(APPLICATIONS, "start_link2", move |_: (Term, Term, Term)| {
+            let process = one_of_applications(&of, &running).ok_or(Atom::known("system_limit"));
+            async move { process }
         });
         let of = shared();
         self.add_process(BACKEND, "procs_info", move |me: Process<Term>, (to,): (ProcessRef<_>,)| {

@@ -8,7 +8,10 @@ use self::functions::{
     erlang_starts_processes_of_ours, the_names_of_the_system_answer, we_call_functions_of_erlang,
     we_start_processes_of_erlang,
 };
-use self::observer::{an_observer_lists_many_processes_some_at_a_time, an_observer_lists_what_is_exposed};
+use self::observer::{
+    an_observer_lists_many_processes_some_at_a_time, an_observer_lists_what_is_exposed,
+    no_page_of_an_observer_ends_it,
+};
 use self::spawns::{
     a_parent_may_have_ended_before_the_answer, a_peer_may_say_that_it_has_tied_nothing,
     a_peer_that_starts_no_processes_is_not_asked, a_start_that_is_lost_is_told_once,
@@ -45,6 +48,7 @@ laws! {
         a_peer_that_starts_no_processes_is_not_asked,
         the_names_of_the_system_answer,
         an_observer_lists_what_is_exposed,
+        no_page_of_an_observer_ends_it,
         a_process_of_a_third_node_is_written_to_there,
     }
     two_workers {

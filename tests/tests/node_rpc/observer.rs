@@ -88,6 +88,105 @@ pub(crate) fn an_observer_lists_what_is_exposed(on: &Systems) {
     eventually("nobody is left", || erlang.eval(&property("process_count")) == "0");
 }
 
+/// Asks for applications as the page of them does, and returns what it is told, and whether it is always told
+/// by the same process.
+const APPLICATIONS: &str = "
+    Start = fun() -> rpc:call(ours@localhost, appmon_info, start_link2, [self(), self(), []]) end,
+    {ok, Tells} = Start(),
+    Ask = fun(What, Which, Wanted) -> gen_server:cast(Tells, {self(), What, Which, Wanted, []}) end,
+    Ask(app_ctrl, ours@localhost, false),
+    Ask(app_ctrl, ours@localhost, true),
+    Tells ! nothing,
+    Ask(app, kernel, true),
+    Told = [receive {delivery, Tells, What, Which, All} -> {What, Which, All} after 30000 -> timeout end
+        || _ <- [1, 2]],
+    Same = Start() =:= {ok, Tells},
+    exit(Tells, kill),
+    End = monitor(process, Tells),
+    receive {'DOWN', End, _, _, _} -> ok end,
+    {ok, Other} = Start(),
+    {Told, Same, Other =/= Tells}";
+
+pub(crate) fn no_page_of_an_observer_ends_it(on: &Systems) {
+    let Some((mut erlang, node)) = start(on) else { return };
+    node.functions().add_observer();
+    let here = || Builder::<Term>::new().capacity(4).on(on.here().backend());
+    let body = async |mut me: Process<Term>| drop(me.receive().await);
+    let friend = here().spawn(body).unwrap();
+    node.expose(&friend).unwrap();
+    let unknown = here().spawn(body).unwrap();
+    let (tells, told) = channel();
+    let (gate, others) = (Gate::default(), [friend.pid(), unknown.pid()]);
+    let opens = gate.clone();
+    let till = here().spawn(async move |me: Process<Term>| {
+        me.trap_exit(true);
+        for other in &others {
+            me.link(other);
+            me.monitor(other);
+        }
+        tells.send(()).unwrap();
+        opens.opened().await;
+    });
+    let till = till.unwrap();
+    node.register("till", &till).unwrap();
+    told.recv().unwrap();
+
+    let call = |module: &str, function: &str, arguments: &str| {
+        format!("rpc:call(ours@localhost, {module}, {function}, {arguments})")
+    };
+    // The page of allocators divides by zero if it is told of none.
+    let allocators =
+        format!("proplists:get_value(alloc_info, {})", call("observer_backend", "sys_info", "[]"));
+    assert_eq!(erlang.eval(&allocators), "[{none,false}]");
+    // Those of ports, sockets and tables take only lists.
+    for function in ["get_port_list", "get_socket_list", "socket_info"] {
+        assert_eq!(erlang.eval(&call("observer_backend", function, "[]")), "[]");
+    }
+    let tables = call("observer_backend", "get_table_list", "[ets, [{sys_hidden, true}]]");
+    assert_eq!(erlang.eval(&tables), "[]");
+    let applications = "{[{app_ctrl,ours@localhost,[]},{app,kernel,{[],[],[],[]}}],true,true}";
+    assert_eq!(erlang.eval(APPLICATIONS), applications);
+
+    // The window of a process.
+    erlang.eval(
+        "spawn(ours@localhost, observer_backend, etop_collect, [self()]),
+        Shown = receive {_, Top} -> element(9, Top) after 30000 -> [] end,
+        persistent_term:put(shown, lists:sort([element(2, Process) || Process <- Shown]))",
+    );
+    let friend_is =
+        "Friend = hd(persistent_term:get(shown)), Till = lists:last(persistent_term:get(shown)), ";
+    let info = |of: &str, items: &str| {
+        format!("begin {friend_is} {} end", call("erlang", "process_info", &format!("[{of}, {items}]")))
+    };
+    let mut eval = |text: &str| {
+        erlang.eval("f()");
+        erlang.eval(text)
+    };
+    assert_eq!(eval(&info("Till", "registered_name")), "{registered_name,till}");
+    assert_eq!(eval(&info("Friend", "registered_name")), "[]");
+    for item in ["messages", "dictionary", "current_stacktrace"] {
+        assert_eq!(eval(&info("Till", item)), format!("{{{item},[]}}"));
+    }
+    let some = "[trap_exit, registered_name, memory, current_function, status, message_queue_len, binary]";
+    let has = "[{trap_exit,true},{registered_name,till},{current_function,{twoply,running,0}},{status,running},\
+               {message_queue_len,0},{binary,[]}]";
+    assert_eq!(eval(&info("Till", some)), has);
+    // Others are not told of a process that they do not know.
+    let relations = info("Till", "[links, monitors, monitored_by]");
+    let knows = "[{links, [Friend]}, {monitors, [{process, Friend}]}, {monitored_by, []}]";
+    assert_eq!(eval(&format!("{friend_is} {knows} =:= {relations}")), "true");
+    assert_eq!(eval(&info("Friend", "monitored_by")), eval(&format!("{friend_is} {{monitored_by, [Till]}}")));
+    let behaviour = format!("{friend_is} {}", call("proc_lib", "translate_initial_call", "[Till]"));
+    assert_eq!(eval(&behaviour), "{proc_lib,init_p,5}");
+    assert_eq!(eval(&call("erlang", "system_info", "[wordsize]")), "8");
+    gate.open();
+    assert_eq!(till.ended().wait(), ExitReason::Normal);
+    assert_eq!(eval(&info("Till", "registered_name")), "undefined");
+    assert_eq!(eval(&info("self()", "registered_name")), "undefined");
+    friend.pid().exit(ExitReason::Shutdown);
+    unknown.pid().exit(ExitReason::Shutdown);
+}
+
 /// Asks for the list by one of the functions of `observer_backend`, and returns how many processes were told
 /// of, how many different ones, and why the lister has ended.
 fn list(function: &str) -> String {
