@@ -384,15 +384,20 @@ impl Connection {
         Some(number)
     }
 
-    /// Gives a question up, or takes it as answered: its monitor is taken back, and a late answer is dropped.
-    /// Returns what was to become of the answer.
+    /// Gives a question up: its monitor is taken back, and a late answer is dropped. Returns what was to
+    /// become of the answer.
     pub(crate) fn end_call(&self, number: u64) -> Option<Call> {
+        let call = self.forget_call(number)?;
+        self.outbox.kick();
+        Some(call)
+    }
+
+    /// As [`Connection::end_call`], for a caller who kicks the outbox after that.
+    fn forget_call(&self, number: u64) -> Option<Call> {
         let mut tables = self.tables();
         let (to, call) = tables.calls.remove(&number)?;
         let (from, reference) = (self.shared.nobody(), self.shared.reference(number));
         self.queue(&Control::Demonitor { from, to, reference }, None);
-        drop(tables);
-        self.outbox.kick();
         Some(call)
     }
 }

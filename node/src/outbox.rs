@@ -8,6 +8,8 @@ mod lanes;
 use std::cell::LazyCell;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -32,6 +34,8 @@ pub(crate) struct Outbox {
     state: Mutex<State>,
     /// Tells the writer that there is something, or that it is over.
     filled: Notify,
+    /// The bytes of which the writer has not been told, about: whoever tells it may be between the two.
+    untold: AtomicUsize,
     /// True if the peer takes fragments.
     fragments: bool,
 }
@@ -140,7 +144,7 @@ impl Sender {
 impl Outbox {
     /// Begins an outbox for a peer that takes fragments, or does not.
     pub(crate) fn new(fragments: bool) -> Outbox {
-        Outbox { state: Mutex::default(), filled: Notify::new(), fragments }
+        Outbox { state: Mutex::default(), filled: Notify::new(), untold: AtomicUsize::new(0), fragments }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -150,17 +154,16 @@ impl Outbox {
 
     /// Appends a message, if there is room. It stays behind what the same task has sent before.
     pub(crate) fn message(&self, frame: &mut Frame, to: Receiver) -> Result<(), Refused> {
-        let was_empty = self.append_message(frame, to)?;
+        self.append_message(frame, to)?;
         // Else the writer has been told, and has not taken what there is.
-        if was_empty {
-            self.filled.notify_one();
+        if self.untold() > 0 {
+            self.kick();
         }
         Ok(())
     }
 
-    /// As [`Outbox::message`], for a caller who holds a lock, and kicks the outbox after that. Returns true
-    /// if it was empty.
-    pub(crate) fn append_message(&self, frame: &mut Frame, to: Receiver) -> Result<bool, Refused> {
+    /// As [`Outbox::message`], for a caller who holds a lock, and kicks the outbox after that.
+    pub(crate) fn append_message(&self, frame: &mut Frame, to: Receiver) -> Result<(), Refused> {
         let mut state = self.state();
         if state.closed {
             return Err(Refused::Closed);
@@ -180,9 +183,8 @@ impl Outbox {
         if !state.big_ones.is_empty() {
             state.big_ones.remove(&*sender);
         }
-        let was_empty = state.is_empty();
         self.append(&mut state, frame, to, || Some(*sender));
-        Ok(was_empty)
+        Ok(())
     }
 
     /// Appends a message that does not wait for room. Returns as [`Outbox::signal`] does.
@@ -219,6 +221,10 @@ impl Outbox {
         to: Receiver,
         sender: impl FnOnce() -> Option<u64>,
     ) {
+        let untold = self.untold();
+        if untold > 0 || state.is_empty() {
+            self.untold.store(untold + frame.len(), Relaxed);
+        }
         state.longest = state.longest.max(frame.len());
         let big = self.fragments && lanes::is_big(frame.len());
         if !big && state.lanes.is_empty() {
@@ -233,7 +239,14 @@ impl Outbox {
 
     /// Tells the writer that there is something.
     pub(crate) fn kick(&self) {
+        self.untold.store(0, Relaxed);
         self.filled.notify_one();
+    }
+
+    /// Returns of how many bytes the writer has not been told: they go out with the next message, or when
+    /// somebody kicks.
+    pub(crate) fn untold(&self) -> usize {
+        self.untold.load(Relaxed)
     }
 
     /// Waits until there is room for the message that has been refused, or the outbox is closed.
@@ -269,6 +282,7 @@ impl Outbox {
     pub(crate) fn take(&self, bytes: &mut Vec<u8>) -> Taken {
         bytes.clear();
         let mut state = self.state();
+        self.untold.store(0, Relaxed);
         std::mem::swap(&mut state.bytes, bytes);
         let State { lanes, told, .. } = &mut *state;
         let left = lanes.take(told, bytes, BATCH);
@@ -353,7 +367,6 @@ fn wake(waiting: impl IntoIterator<Item = Waker>) {
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
-    use std::sync::atomic::Ordering::Relaxed;
     use std::task::Wake;
 
     use super::*;

@@ -1,6 +1,7 @@
 //! The messages of the peer, one after the other, as the reader calls them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use twoply_core::actor::remote::{self, By, Epoch, Signal};
 use twoply_core::actor::{ExitReason, Pid};
@@ -114,7 +115,9 @@ impl Connection {
             return;
         }
         let Some(number) = self.shared.number_of(&reference) else { return };
-        if let Some(call) = self.end_call(number) {
+        // The reader kicks the outbox, some time later: whoever has an answer often asks again.
+        if let Some(call) = self.forget_call(number) {
+            self.writes.fetch_add(1, Relaxed);
             let way = Way { connection: Arc::clone(self), asked: None };
             call.answer(Ok(&mut payload.clone().with_context(&way)));
         }

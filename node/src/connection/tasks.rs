@@ -23,6 +23,9 @@ const MAX_READ: usize = 128 << 10;
 const BIG: usize = 64 << 10;
 /// The time that a peer of which nothing was heard gets beyond that.
 const GRACE: Duration = Duration::from_millis(100);
+/// The time, and the bytes, after which what the reader leaves to be written with something else goes out.
+const LINGER: Duration = Duration::from_millis(100);
+const LINGERING: usize = 16 << 10;
 /// The parts of a tick time, after each of which something must have been written.
 const INTENSITY: u32 = 4;
 /// Multiples of it, without what is in front of the point, are spread evenly.
@@ -75,6 +78,7 @@ impl Connection {
         let mut heard = now();
         let mut grace = Some(GRACE);
         let mut pace = Pace::new();
+        let mut linger = None;
         loop {
             let mut big = false;
             let mut bytes = &buffer[..len];
@@ -112,6 +116,14 @@ impl Connection {
             if buffer.len() != size {
                 buffer = vec![0; size];
             }
+            linger = match self.outbox.untold() {
+                0 => None,
+                1..LINGERING if linger.is_none_or(|until| until > heard) => linger.or(Some(heard + LINGER)),
+                _ => {
+                    self.outbox.kick();
+                    None
+                }
+            };
             // Behind a read that has filled its buffer there is more already.
             if !is_full && pace.naps(len, self.writes.load(Relaxed), &self.stream) {
                 if unless_stopped(&self.stopped, sleep(NAP)).await.is_none() {
@@ -130,9 +142,14 @@ impl Connection {
             }
             // From here on the reader waits, so whatever comes has to wake it.
             pace.wake(&self.stream);
-            let read = timeout_at(heard + tick_time, self.stream.read(&mut buffer));
+            let until = linger.map_or(heard + tick_time, |linger| linger.min(heard + tick_time));
+            let read = timeout_at(until, self.stream.read(&mut buffer));
             len = match unless_stopped(&self.stopped, read).await {
                 None => return Ok(()),
+                Some(Err(_)) if linger.take().is_some() => {
+                    self.outbox.kick();
+                    0
+                }
                 Some(Err(_)) => match grace.take() {
                     None => return Err("nothing was heard of it".to_owned()),
                     // Where this program was stopped for a while, what has come meanwhile is read first.

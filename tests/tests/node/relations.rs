@@ -31,9 +31,10 @@ fn start(on: &Systems) -> Option<Pair> {
     Some(Pair { erlang, node, remote })
 }
 
-/// A node of ours with the port mapper of an Erlang node.
+/// A node of ours with the port mapper of an Erlang node. It does not tick, so that nothing of what is to be
+/// written goes out with a tick only.
 fn node(on: &Systems, erlang: &ErlangNode) -> Node {
-    ours(on, Node::builder("ours@localhost"), Some(erlang))
+    ours(on, Node::builder("ours@localhost").tick_time(Duration::from_secs(3600)), Some(erlang))
 }
 
 #[derive(Debug, PartialEq, ToTerm, FromTerm)]
