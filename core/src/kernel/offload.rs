@@ -31,7 +31,9 @@ use crate::kernel::waiting::{self, WaitingFor};
 /// for its end. On a stack that nobody else waits for (a native task, `main`) it is simply called.
 ///
 /// The code has the [task-locals](crate::task::LocalKey) of the calling task, and runs inside of what lies
-/// around its polls. Cancellation does not end the wait, because the code may be using what it borrows.
+/// around its polls. Cancellation does not end the wait, because the code may be using what it borrows; and
+/// [`is_cancelled`](crate::task::is_cancelled) says nothing of it to the code of a fiber, which another thread
+/// runs.
 ///
 /// # Errors
 /// Fails when no thread can be had and none runs such code already, and when all threads are busy and more
