@@ -1,12 +1,11 @@
 //! Notices a task that holds on to its worker, has others do what waits behind it, and names it.
 //!
-//! A thread of its own looks at the workers every [`CALM_TICK`] while any of them is awake; when all sleep,
-//! so does it, until one wakes. A worker that is still in the same poll as at the last look is *stuck*: an
-//! idle worker is woken, which steals its queue, its LIFO slot too, and handles its events. As long as code
-//! is stuck the looks come every [`TICK`]. If something waits for the stuck worker nevertheless, because
-//! nobody is idle or because more has come, it is [taken from its thread](rescue) at a later look, and
-//! another one carries it. The watchdog's own thread runs neither tasks nor the handler of
-//! [reports](crate::reports).
+//! A thread of its own looks at the workers every [`TICK`] while any of them is awake; when all sleep, so
+//! does it, until one wakes. A worker that is still in the same poll as at the last look is *stuck*: an idle
+//! worker is woken, which steals its queue, its LIFO slot too, and handles its events. If something waits for
+//! the stuck worker nevertheless, because nobody is idle or because more has come, it is [taken from its
+//! thread](rescue), and another one carries it. The watchdog's own thread runs neither tasks nor the handler
+//! of [reports](crate::reports).
 //!
 //! It also finds a new thread for a worker that has been [set aside](crate::handoff) for code which takes its
 //! time. As long as workers are set aside it looks every [`FREQUENT_TICK`].
@@ -25,12 +24,6 @@ use crate::lock::lock;
 use crate::scheduler::Shared;
 use crate::watchdog_state::{LongPoll, TICK};
 use rescue::Stuck;
-
-/// The time between two looks while nothing is stuck: the connections of a worker that gets stuck wait for
-/// two of them at most. A look costs the processor time of waking a thread whose memory is in no cache, 15 to
-/// 25 us on a virtual machine: each millisecond, that is two to three parts in a hundred of what a server
-/// uses.
-const CALM_TICK: Duration = Duration::from_millis(5);
 
 /// The time between two looks while workers are set aside: one is carried on after two looks at most. A look
 /// each 100 us, which the kernel makes of it, is one part in fifty of a core.
@@ -66,7 +59,6 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
     let mut seen = vec![unseen; shared.workers.len()];
     let mut quiet = Duration::ZERO;
     let mut calm = 0u32;
-    let mut is_alert = false;
     while !watch.stopped.load(Ordering::Acquire) {
         if quiet > QUIET {
             watch.asleep.store(true, Ordering::Relaxed);
@@ -80,18 +72,13 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
             watch.asleep.store(false, Ordering::Relaxed);
             quiet = Duration::ZERO;
         }
-        let pause = match watch.frequent.load(Ordering::Relaxed) {
-            true => FREQUENT_TICK,
-            false if is_alert => TICK,
-            false => CALM_TICK,
-        };
+        let pause = if watch.frequent.load(Ordering::Relaxed) { FREQUENT_TICK } else { TICK };
         std::thread::park_timeout(pause);
         let now = Instant::now();
-        let (is_any_rescued, unreported) = look_at_rescued(shared, now);
+        let unreported = look_at_rescued(shared, now);
         quiet = if shared.all_asleep() && !unreported { quiet + pause } else { Duration::ZERO };
-        is_alert = is_any_rescued;
         for (worker, seen) in seen.iter_mut().enumerate() {
-            is_alert |= look(shared, worker, seen, now);
+            look(shared, worker, seen, now);
         }
         calm = if hand_off_set_aside(shared, &mut seen) { 0 } else { calm.saturating_add(1) };
         if calm >= FREQUENT_LOOKS && watch.frequent.load(Ordering::Relaxed) {
@@ -131,8 +118,7 @@ fn hand_off_set_aside(shared: &Arc<Shared>, seen: &mut [Seen]) -> bool {
     any
 }
 
-/// Looks at one worker, and has it helped if it is stuck. Returns whether it is.
-fn look(shared: &Arc<Shared>, worker: usize, seen: &mut Seen, now: Instant) -> bool {
+fn look(shared: &Arc<Shared>, worker: usize, seen: &mut Seen, now: Instant) {
     let remote = &shared.workers[worker];
     let counts = &remote.counts;
     let polls = counts.polls.load(Ordering::Relaxed);
@@ -142,13 +128,13 @@ fn look(shared: &Arc<Shared>, worker: usize, seen: &mut Seen, now: Instant) -> b
         if counts.stuck.load(Ordering::Relaxed) {
             counts.stuck.store(false, Ordering::Relaxed);
         }
-        return false;
+        return;
     }
     let Seen { since, .. } = *seen;
     let held = now.duration_since(since);
     if held < TICK {
         // An unpark ended the pause between two looks early.
-        return false;
+        return;
     }
     counts.stuck.store(true, Ordering::Relaxed);
     shared.notify_hint();
@@ -156,23 +142,15 @@ fn look(shared: &Arc<Shared>, worker: usize, seen: &mut Seen, now: Instant) -> b
         seen.reported = true;
         report(shared, worker, task, held);
     }
-    match seen.used {
-        // An idle worker may help it first.
-        None => seen.used = Some(rescue::processor_time(remote.thread())),
-        Some(used) => {
-            let stuck = Stuck { worker, polls, task, since, used, reported: seen.reported };
-            rescue::rescue(shared, &stuck, now);
-        }
-    }
-    true
+    let used = *seen.used.get_or_insert_with(|| rescue::processor_time(remote.thread()));
+    rescue::rescue(shared, &Stuck { worker, polls, task, since, used, reported: seen.reported }, now);
 }
 
-/// Reports the tasks that hold threads up whose worker has been taken away, each once. Returns whether there
-/// are any, and whether some of them have not been reported yet.
-fn look_at_rescued(shared: &Shared, now: Instant) -> (bool, bool) {
+/// Reports the tasks that hold threads up whose worker has been taken away, each once. Returns whether some
+/// of them have not been reported yet.
+fn look_at_rescued(shared: &Shared, now: Instant) -> bool {
     let (mut due, mut unreported) = (Vec::new(), false);
-    let mut rescued = lock(&shared.watch.rescued);
-    rescued.retain_mut(|poll| {
+    lock(&shared.watch.rescued).retain_mut(|poll| {
         let held = now.duration_since(poll.since);
         if poll.is_stuck() && !poll.reported {
             poll.reported = held >= shared.watch.limit;
@@ -183,10 +161,8 @@ fn look_at_rescued(shared: &Shared, now: Instant) -> (bool, bool) {
         }
         poll.is_stuck()
     });
-    let is_any = !rescued.is_empty();
-    drop(rescued);
     due.into_iter().for_each(|(worker, task, held)| report(shared, worker, task, held));
-    (is_any, unreported)
+    unreported
 }
 
 /// Counts a task that has held its thread up for too long, and has the handler told.

@@ -60,7 +60,7 @@ pub(super) fn rescue(shared: &Arc<Shared>, stuck: &Stuck, now: Instant) {
     }
     let Some(cell) = remote.cell() else { return };
     let computes = is_running(remote.thread());
-    // The worker was found to be stuck after a tick at least.
+    // The worker was found to be stuck at the first look after a tick.
     if computes && TICK + processor_time(remote.thread()).saturating_sub(stuck.used) < patience(shared) {
         return;
     }
