@@ -163,13 +163,10 @@ where
             let Some((stream, service)) = race((connected, given_up)).biased().await else { return };
             let mut connection = pin!(server.serve_connection_with_upgrades(stream, service));
             let mut end = Some(over.cancelled());
-            let mut listens = false;
             let served = poll_fn(|cx| {
                 // Asked before it hears of the end: so a request that has arrived is answered.
                 let served = connection.as_mut().poll(cx);
-                // The waker that it leaves there wakes this task for good, so it is left once.
                 if served.is_pending()
-                    && (!std::mem::replace(&mut listens, true) || over.is_cancelled())
                     && let Some(over) = &mut end
                     && pin!(over).poll(cx).is_ready()
                 {
