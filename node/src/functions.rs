@@ -165,20 +165,28 @@ impl FunctionTable {
         how: How,
         go: oneshot::Receiver<()>,
     ) -> Result<Pid, Atom> {
+        // From here on whoever asks by a message is answered, also where nothing is started.
+        let mut owed = Owed(how);
         let running = Running(Arc::clone(&self.running));
         if self.running.fetch_add(1, Relaxed) >= MAX_RUNNING {
             return Err(Atom::known("system_limit"));
         }
         // Those of `erpc` call a function that their arguments say.
-        let (key, how) = match erpc(&key, arguments) {
+        let key = match erpc(&key, arguments) {
             Some(Ok((key, tag))) => {
-                (key, tag.map_or(How::Plain, |tag| How::Erpc(tag, Arc::downgrade(shared))))
+                // A process that answers by its reason; one that was asked for by a message answers that.
+                if let Some(tag) = tag
+                    && matches!(owed.0, How::Plain)
+                {
+                    owed.0 = How::Erpc(tag, Arc::downgrade(shared));
+                }
+                key
             }
             Some(Err(_)) => return Err(Atom::known("badarg")),
-            None => (key, how),
+            None => key,
         };
         let function = self.functions().get(&key).cloned();
-        let start = Start { shared, key, arguments, owed: Owed(how), go, running };
+        let start = Start { shared, key, arguments, owed, go, running };
         match function {
             Some(function) => function.start(start),
             None => start.undefined(),

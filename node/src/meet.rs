@@ -132,8 +132,8 @@ fn prepare(stream: &TcpStream, buffers: Buffers) -> io::Result<()> {
 
 /// Returns a number that nobody can guess, or in a simulated world the one that comes next.
 pub(crate) fn challenge() -> io::Result<u32> {
-    if let Some(random) = world::current().and_then(|world| world.random()) {
-        return Ok(random as u32);
+    if let Some(secret) = world::current().and_then(|world| world.secret()) {
+        return Ok(secret as u32);
     }
     let mut bytes = [0; 4];
     getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;

@@ -5,6 +5,7 @@
 //! `undef`, or that there is nothing of a kind it divides by, ends the observer of OTP 25: so the others are
 //! told of empty lists, and the window of a process of what is known of it. All else is `undef`.
 
+use std::collections::BTreeSet;
 use std::env::consts::{ARCH, OS};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::available_parallelism;
@@ -147,9 +148,18 @@ fn process_info(shared: &Arc<Shared>, pid: &Pid, wanted: &Term) -> Term {
     };
     match wanted {
         Term::List(items) => {
-            let atoms =
-                items.iter().filter_map(|item| if let Term::Atom(item) = item { Some(item) } else { None });
-            Term::List(atoms.filter_map(|item| Some(pair(item, value(item)?))).collect())
+            // Each once, whatever a peer asks for: an item may be long.
+            let (mut told, mut pairs) = (BTreeSet::new(), Vec::new());
+            for item in items {
+                if let Term::Atom(item) = item
+                    && !told.contains(item.as_str())
+                    && let Some(value) = value(item)
+                {
+                    told.insert(item.as_str());
+                    pairs.push(pair(item, value));
+                }
+            }
+            Term::List(pairs)
         }
         Term::Atom(item) => value(item).map_or_else(|| Term::List(Vec::new()), |value| pair(item, value)),
         _ => Term::List(Vec::new()),

@@ -31,9 +31,9 @@ use crate::kernel::waiting::{self, WaitingFor};
 /// for its end. On a stack that nobody else waits for (a native task, `main`) it is simply called.
 ///
 /// The code has the [task-locals](crate::task::LocalKey) of the calling task, and runs inside of what lies
-/// around its polls. Cancellation does not end the wait, because the code may be using what it borrows; and
-/// [`is_cancelled`](crate::task::is_cancelled) says nothing of it to the code of a fiber, which another thread
-/// runs.
+/// around its polls. Cancellation does not end the wait, because the code may be using what it borrows; the
+/// code of a fiber, which another thread runs, does not even learn of it by
+/// [`is_cancelled`](crate::task::is_cancelled).
 ///
 /// # Errors
 /// Fails when no thread can be had and none runs such code already, and when all threads are busy and more

@@ -134,9 +134,15 @@ pub trait World: Send + Sync + 'static {
         None
     }
 
-    /// Returns 64 random bits: the seed of the generator that a strand's selects and races choose with, and
-    /// the numbers of a node that are to be guessed by nobody, its creation and its challenges.
+    /// Returns 64 random bits: the seed of the generator that a strand's selects and races choose with.
     fn random(&self) -> Option<u64> {
+        None
+    }
+
+    /// Returns 64 bits that nobody is to guess, as the challenges and the creation of a node are. Without
+    /// them they are the system's. A world whose peers are not simulated must not say any that can be
+    /// foreseen: whoever foresees them may pass for somebody else.
+    fn secret(&self) -> Option<u64> {
         None
     }
 

@@ -96,6 +96,7 @@ impl Connection {
                     inbound.give_back(message);
                 }
                 if self.waiting.is_too_much() || self.waiting.has_lost() {
+                    self.flush();
                     self.room().await?;
                     // The clock has stood still meanwhile.
                     heard = now();
@@ -117,13 +118,15 @@ impl Connection {
                 buffer = vec![0; size];
             }
             linger = match self.outbox.untold() {
-                0 => None,
-                1..LINGERING if linger.is_none_or(|until| until > heard) => linger.or(Some(heard + LINGER)),
-                _ => {
-                    self.outbox.kick();
-                    None
+                1..LINGERING => {
+                    let by_now = now();
+                    linger.or(Some(by_now + LINGER)).filter(|until| *until > by_now)
                 }
+                _ => None,
             };
+            if linger.is_none() {
+                self.flush();
+            }
             // Behind a read that has filled its buffer there is more already.
             if !is_full && pace.naps(len, self.writes.load(Relaxed), &self.stream) {
                 if unless_stopped(&self.stopped, sleep(NAP)).await.is_none() {
@@ -147,7 +150,7 @@ impl Connection {
             len = match unless_stopped(&self.stopped, read).await {
                 None => return Ok(()),
                 Some(Err(_)) if linger.take().is_some() => {
-                    self.outbox.kick();
+                    self.flush();
                     0
                 }
                 Some(Err(_)) => match grace.take() {
@@ -162,6 +165,13 @@ impl Connection {
                 Some(Ok(Ok(0))) => return Err("it has closed the connection".to_owned()),
                 Some(Ok(Ok(len))) => len,
             };
+        }
+    }
+
+    /// Has the writer write what has been left to go out with something else.
+    fn flush(&self) {
+        if self.outbox.untold() > 0 {
+            self.outbox.kick();
         }
     }
 

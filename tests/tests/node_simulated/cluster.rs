@@ -301,6 +301,10 @@ impl World for HostWorld {
         Some(lock(&self.shared.random).u64(..))
     }
 
+    fn secret(&self) -> Option<u64> {
+        self.random()
+    }
+
     fn globals(&self) -> Option<&Globals> {
         Some(&self.globals)
     }

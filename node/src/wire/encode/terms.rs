@@ -1,5 +1,5 @@
 //! Writing a [`Term`]: a loop with a short stack of its own for what has begun. What is nested more deeply
-//! than that is written by a call of the same, of which there are 64 at most.
+//! than that is written by a call of the same, of which there are 128 at most.
 
 use std::mem;
 use std::slice;

@@ -74,7 +74,10 @@ impl Atoms {
         while self.atoms.len() > self.len
             && let Some((entry, _)) = self.atoms.pop()
         {
-            self.numbers[usize::from(entry)] = 0;
+            // A list that has been taken apart has no numbers.
+            if let Some(number) = self.numbers.get_mut(usize::from(entry)) {
+                *number = 0;
+            }
         }
     }
 
