@@ -174,17 +174,19 @@ pub(crate) fn test(settings: TokenStream, item: TokenStream) -> syn::Result<Toke
     // `body` is the path of the function, which `inside` may declare.
     let test = |test: &Ident, backend: Option<&Ident>, body: TokenStream, inside: Option<&ItemFn>| {
         let runtime = settings.runtime(backend);
+        // It hides nothing, even a function that has this name.
+        let variable = Ident::new("runtime", Span::mixed_site());
         let library = settings.library();
         let spawn = match sig.asyncness {
-            Some(_) => quote!(runtime.spawn(#body())),
-            None => quote!(runtime.spawn_fn(#body)),
+            Some(_) => quote!(#variable.spawn(#body())),
+            None => quote!(#variable.spawn_fn(#body)),
         };
         quote! {
             #[::core::prelude::v1::test]
             #(#attrs)*
             fn #test() #output {
                 #inside
-                let runtime = #runtime;
+                let #variable = #runtime;
                 match #library::Wait::wait(#spawn) {
                     ::core::result::Result::Ok(result) => result,
                     ::core::result::Result::Err(failure) => ::core::panic!("{failure}"),

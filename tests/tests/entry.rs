@@ -86,6 +86,11 @@ fn runtime() -> u8 {
     8
 }
 
+mod a_test_has_any_name {
+    #[twoply::test]
+    async fn runtime() {}
+}
+
 #[twoply::test(backends(all), fibers = fiber_promise())]
 #[expect(unused_variables, reason = "a lint of the code is met in the code")]
 async fn a_test_sees_the_names_around_it() {
