@@ -46,7 +46,7 @@ pub(crate) struct Connection {
     /// True where this node has made it.
     pub(crate) is_ours: bool,
     pub(crate) outbox: Outbox,
-    /// Counts what the writer writes; a hint for the reader.
+    /// Counts what the writer writes, and what the reader leaves to it; a hint for the reader.
     writes: AtomicU64,
     /// The messages of the peer's that wait beside full mailboxes.
     pub(crate) waiting: Arc<Waiting>,

@@ -545,7 +545,9 @@ impl<'a> Turning<'a> {
         }
         let interrupted = waited?;
         let events = self.dispatch();
-        let timers = if shared.timers.is_armed() { shared.timers.fire(Instant::now()) } else { 0 };
+        // A turn that has not slept has not asked for it.
+        let is_armed = deadline.is_some() || !sleeps && shared.timers.is_armed();
+        let timers = if is_armed { shared.timers.fire(Instant::now()) } else { 0 };
         Ok(Turn { events, timers, interrupted })
     }
 

@@ -139,7 +139,7 @@ pub(crate) fn erlang_calls_functions_of_ours(on: &Systems) {
     let unread = eval("rpc:call(ours@localhost, math, sum, [[1, x]])");
     assert!(unread.contains("{undecodable,<<\"[0]") && unread.contains("an atom instead"), "{unread}");
     // Nothing can be started for this, and it is answered nevertheless.
-    let request = "{call, erpc, execute_call, [], group_leader()}";
+    let request = "{call, erpc, execute_call, [a, b, c, d], group_leader()}";
     let refused = eval(&format!("gen_server:call({{rex, ours@localhost}}, {request}, 10000)"));
     assert!(refused.starts_with("{badrpc,"), "{refused}");
     let crashed = eval("catch erpc:call(ours@localhost, math, crash, [])");
