@@ -17,8 +17,8 @@
 //!
 //! A node is in the world of the task that starts it: where a simulator stands in for the system
 //! ([`world`](twoply_core::world)), nodes meet over its network, by its clock and its chances. So a cluster
-//! can be tried with lines that are slow, silent or cut, an hour of it in a moment, and, without TLS, the same
-//! each time.
+//! can be tried with lines that are slow, silent or cut, an hour of it in a moment, and the same each time,
+//! but for what TLS draws.
 //!
 //! [`Node::pg`] is a scope of Erlang's `pg`. There are no visible nodes. It is run against OTP 25 and Elixir
 //! 1.14; what is said of other versions is read from their documentation.
