@@ -249,6 +249,7 @@ fn read_map(wire: &TokenStream, module: Option<&str>, fields: &Fields) -> TokenS
                 "__struct__" => {
                     #wire::derived::tag(#module, input)?;
                     module = ::core::option::Option::Some(());
+                    true
                 }
             },
             quote!(#wire::derived::take::<()>(module, "__struct__")?;),
@@ -258,12 +259,15 @@ fn read_map(wire: &TokenStream, module: Option<&str>, fields: &Fields) -> TokenS
         #begin
         #(let mut #slots = ::core::option::Option::None;)*
         #wire::derived::read_map(input, |key, input| {
-            match key {
+            let _ = &input;
+            ::core::result::Result::Ok(match key {
                 #arm
-                #(#names => #wire::derived::set(&mut #slots, #names, input)?,)*
-                _ => return ::core::result::Result::Ok(false),
-            }
-            ::core::result::Result::Ok(true)
+                #(#names => {
+                    #wire::derived::set(&mut #slots, #names, input)?;
+                    true
+                })*
+                _ => false,
+            })
         })?;
         #end
         ::core::result::Result::Ok(Self { #(#members: #wire::derived::take(#slots, #names)?),* })

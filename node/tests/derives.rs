@@ -1,5 +1,6 @@
 //! The derives: each form of structs and enums, and what is none.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 use twoply_node::wire::{FromTerm, Term, ToTerm, from_bytes, to_bytes};
@@ -55,6 +56,25 @@ struct Both(u8, String);
 #[term(crate = twoply_node)]
 struct ColdTea;
 
+/// A struct whose term holds nothing, and makes no warning.
+#[derive(Debug, PartialEq, ToTerm, FromTerm)]
+#[term(crate = twoply_node)]
+struct Empty {}
+
+#[derive(Debug, PartialEq, ToTerm, FromTerm)]
+#[term(crate = twoply_node)]
+enum Sum {
+    Number(u32),
+    Of(Box<Sum>, Box<Sum>),
+}
+
+#[derive(Debug, PartialEq, ToTerm, FromTerm)]
+#[term(crate = twoply_node)]
+struct Maybe {
+    text: Box<Option<String>>,
+    done: Result<Box<()>, u8>,
+}
+
 #[derive(Debug, PartialEq, ToTerm, FromTerm)]
 #[term(crate = twoply_node)]
 enum Order {
@@ -75,6 +95,7 @@ enum Order {
 #[term(crate = twoply_node)]
 struct Borrowed<'a> {
     text: &'a str,
+    other: Cow<'a, str>,
 }
 
 #[test]
@@ -87,6 +108,24 @@ fn structs_are_maps_tuples_records_and_elixir_structs() {
     is(Inner(7), "7");
     is(Both(1, "b".to_owned()), "{1,<<\"b\">>}");
     is(ColdTea, "cold_tea");
+    is(Empty {}, "#{}");
+}
+
+#[test]
+fn a_box_is_what_is_in_it() {
+    let number = |number| Box::new(Sum::Number(number));
+    is(
+        Sum::Of(number(1), Box::new(Sum::Of(number(2), number(3)))),
+        "{'of',{number,1},{'of',{number,2},{number,3}}}",
+    );
+    is(Maybe { text: Box::new(None), done: Ok(Box::new(())) }, "#{done=>ok,text=>undefined}");
+    let missing =
+        Term::Map(twoply_node::wire::Map::new(vec![(Term::atom("done"), Term::atom("ok"))]).unwrap());
+    assert!(
+        from_bytes::<Maybe>(&to_bytes(&missing).unwrap()).is_ok(),
+        "a field may be missing in a box, too"
+    );
+    assert_eq!(to_bytes(&Ok::<_, u8>(&())), to_bytes(&Ok::<_, u8>(())));
 }
 
 #[test]
@@ -131,9 +170,10 @@ fn what_is_missing_strange_or_there_twice_is_told_by_name() {
 
 #[test]
 fn a_type_that_borrows_reads_from_the_bytes() {
-    let bytes = to_bytes(&Borrowed { text: "tea" }).unwrap();
+    let borrowed = Borrowed { text: "tea", other: "pot".into() };
+    let bytes = to_bytes(&borrowed).unwrap();
     let mut decoder = twoply_node::wire::Decoder::new(&bytes[1..]);
     let read = Borrowed::from_term(&mut decoder).unwrap();
-    assert_eq!(read, Borrowed { text: "tea" });
+    assert_eq!(read, borrowed);
     assert!(bytes.as_ptr_range().contains(&read.text.as_ptr()));
 }

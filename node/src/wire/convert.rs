@@ -22,7 +22,7 @@ pub use self::scalars::Charlist;
 /// | `bool`                                 | `true`, `false`              | `true`, `false`         |
 /// | `i8` to `i128`, `u8` to `u128`, `usize`, `isize`, [`BigInt`](super::BigInt) | an integer; one that does not fit is an error | an integer |
 /// | `f64`, `f32`                           | a float, never an integer; no NaN | a float            |
-/// | `String`, `&str`, `char`               | `<<"text">>`, in UTF-8       | `"text"`                |
+/// | `String`, `&str`, `Cow<str>`, `char`   | `<<"text">>`, in UTF-8       | `"text"`                |
 /// | [`Charlist`]                           | `"text"`, a list of characters | `~c"text"`            |
 /// | [`Binary`](super::Binary), `&[u8]` as `Bytes` | `<<1,2,3>>`           | `<<1, 2, 3>>`           |
 /// | [`BitString`](super::BitString)        | `<<5:3>>`                    | `<<5::3>>`              |
@@ -32,6 +32,7 @@ pub use self::scalars::Charlist;
 /// | `(A, B)` up to twelve, `[T; N]`        | `{1,2}`                      | `{1, 2}`                |
 /// | `BTreeMap<K, V>`, `HashMap<K, V>`      | `#{a => 1}`                  | `%{a: 1}`               |
 /// | `Option<T>`                            | `undefined`, or the value; `nil` is read, too | `:undefined`, see [`Nilable`](super::Nilable) |
+/// | `&T`, `Box<T>`                         | the value                    | the value               |
 /// | `Result<(), E>`, `Result<T, E>`        | `ok`, `{ok,T}`, `{error,E}`  | `:ok`, `{:ok, T}`, `{:error, E}` |
 /// | [`Pid`](super::Pid), [`Reference`](super::Reference), [`Port`](super::Port), [`Fun`](super::Fun) | themselves | themselves |
 /// | `ProcessRef<M>` and `Pid` of actors    | a pid, whose process may be written to, or watched, from then on | a pid |
@@ -126,8 +127,38 @@ pub trait FromTerm<'a>: Sized {
     }
 }
 
-impl<T: ToTerm + ?Sized> ToTerm for &T {
-    fn to_term(&self, out: &mut Encoder<'_>) -> Result<(), EncodeError> {
-        (**self).to_term(out)
+/// Has what leads to a value be written as that is.
+macro_rules! leads_to_a_value {
+    ($($leads:ty),*) => {$(
+        impl<T: ToTerm + ?Sized> ToTerm for $leads {
+            fn to_term(&self, out: &mut Encoder<'_>) -> Result<(), EncodeError> {
+                (**self).to_term(out)
+            }
+
+            fn is_unit(&self) -> bool {
+                (**self).is_unit()
+            }
+
+            fn as_whole(&self) -> Option<&Term> {
+                (**self).as_whole()
+            }
+        }
+    )*};
+}
+
+leads_to_a_value!(&T, Box<T>);
+
+impl<'a, T: FromTerm<'a>> FromTerm<'a> for Box<T> {
+    fn from_term(input: &mut Decoder<'a>) -> Result<Box<T>, DecodeError> {
+        input.charge(size_of::<T>())?;
+        T::from_term(input).map(Box::new)
+    }
+
+    fn absent() -> Option<Box<T>> {
+        T::absent().map(Box::new)
+    }
+
+    fn unit() -> Option<Box<T>> {
+        T::unit().map(Box::new)
     }
 }

@@ -156,6 +156,12 @@ impl<'a> FromTerm<'a> for String {
     }
 }
 
+impl ToTerm for Cow<'_, str> {
+    fn to_term(&self, out: &mut Encoder<'_>) -> Result<(), EncodeError> {
+        out.binary(self.as_bytes())
+    }
+}
+
 impl<'a> FromTerm<'a> for Cow<'a, str> {
     fn from_term(input: &mut Decoder<'a>) -> Result<Cow<'a, str>, DecodeError> {
         input.text().map(Cow::Borrowed)
