@@ -19,7 +19,7 @@ use twoply_core::actor::{Pid, ProcessRef};
 use twoply_core::channel::Receiver;
 use twoply_core::sync::CancellationToken;
 use twoply_core::task::Spawner;
-use twoply_core::time::{now, timeout_at};
+use twoply_core::time::timeout;
 
 use self::peers::Peers;
 use crate::connection::{Connection, serial};
@@ -344,9 +344,10 @@ impl Node {
         self.shared().locals.len()
     }
 
-    /// Shuts the node down: it takes no more connections, what has been queued for other nodes is written,
-    /// and then all connections end. Links and monitors across are told as by any end of a connection, and
-    /// names and pids of this node are nobody to others. On return all of that has come about.
+    /// Shuts the node down: it takes no more connections and gives up those that are being made, what has
+    /// been queued for other nodes is written, and then all connections end. Links and monitors across are
+    /// told as by any end of a connection, and names and pids of this node are nobody to others. On return
+    /// all of that has come about.
     ///
     /// Returns true if everything could be written `within` that time.
     ///
@@ -364,16 +365,17 @@ impl Node {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn shutdown(&self, within: Duration) -> bool {
-        let until = now() + within;
         let shared = self.shared();
         let connections = shared.close();
         for connection in &connections {
             connection.finish(SHUT_DOWN);
         }
-        let mut all = true;
-        for connection in &connections {
-            all &= timeout_at(until, connection.over.cancelled()).await.is_ok();
-        }
+        let finished = async {
+            for connection in &connections {
+                connection.over.cancelled().await;
+            }
+        };
+        let all = timeout(within, finished).await.is_ok();
         for connection in &connections {
             connection.stop(SHUT_DOWN);
             connection.over.cancelled().await;

@@ -2,14 +2,14 @@
 
 use std::net::TcpListener;
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use twoply_core::Wait;
 use twoply_core::actor::{Event, ExitReason, Process};
 use twoply_core::channel::TrySendError;
 use twoply_core::time::timeout;
 use twoply_node::wire::{Binary, Pid, Term};
-use twoply_node::{CallError, Event as NodeEvent, Node};
+use twoply_node::{CallError, ConnectError, Event as NodeEvent, Node};
 use twoply_tests::{ErlangNode, Systems, eventually, laws, start_node};
 
 laws! {
@@ -20,6 +20,8 @@ laws! {
         a_monitor_of_a_node_is_told_of_its_end_once,
         a_queue_has_an_end_and_those_behind_it_go_on,
         a_shutdown_writes_what_has_been_sent,
+        a_shutdown_gives_up_what_is_being_connected,
+        the_longest_times_are_for_ever,
         big_messages_that_connect_are_not_too_many,
     }
     two_workers {
@@ -228,6 +230,38 @@ fn a_shutdown_writes_what_has_been_sent(on: &Systems) {
     assert_eq!(erlang.eval("net_adm:ping(ours@localhost)"), "pang");
     let late = node.remote(erlang.name.as_str()).call::<u32>("shell", &1);
     assert_eq!(late.wait(), Err(CallError::Ended(ExitReason::NoConnection)));
+}
+
+fn a_shutdown_gives_up_what_is_being_connected(on: &Systems) {
+    let node = alone(on);
+    // Nobody answers there, for as long as an attempt lasts.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    node.add_peer("silent@localhost", silent.local_addr().unwrap());
+    let begun = Instant::now();
+    let asked = node.remote("silent@localhost").call::<u32>("server", &1);
+    let connecting = node.clone();
+    let connecting = on.here().spawn(async move { connecting.connect("silent@localhost").await.map(drop) });
+    let _attempt = silent.accept().unwrap();
+    assert!(node.shutdown(SOON).wait());
+    assert_eq!(asked.wait(), Err(CallError::Ended(ExitReason::NoConnection)));
+    assert!(matches!(connecting.wait().unwrap(), Err(ConnectError::Closed)));
+    assert!(begun.elapsed() < Duration::from_secs(5), "that would be the attempt's own end");
+}
+
+fn the_longest_times_are_for_ever(on: &Systems) {
+    let builder =
+        |name| Node::builder(name).cookie(COOKIE).tick_time(Duration::MAX).stall_time(Duration::MAX);
+    let (ours, theirs) = (builder("ours@localhost"), builder("theirs@localhost"));
+    let (ours, theirs) = (start_node(on, ours, None), start_node(on, theirs, None));
+    ours.add_peer(theirs.name(), theirs.local_addr());
+    let (heard, hearing) = channel();
+    let process = twoply_tests::builder(on).spawn(async move |mut me: Process<u32>| {
+        let _ = heard.send(me.receive().await.message());
+    });
+    theirs.register("server", &process.unwrap()).unwrap();
+    ours.remote(theirs.name()).process::<u32>("server").send(7).wait().unwrap();
+    assert_eq!(hearing.recv_timeout(SOON), Ok(Some(7)));
+    assert!(ours.shutdown(Duration::MAX).wait() && theirs.shutdown(Duration::MAX).wait());
 }
 
 fn a_node_registers_again_with_a_port_mapper_that_comes_back(on: &Systems) {

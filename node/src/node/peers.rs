@@ -357,7 +357,7 @@ impl Shared {
                     await;
                         met = in_time(meeting) => met,
                         // Nothing comes of this attempt any more.
-                        _ = self.peers.until(|| self.peers.up(name)) => continue,
+                        () = self.peers.until(|| self.is_settled(name).then_some(())) => continue,
                     };
                     match met {
                         Ok((met, _)) => {
@@ -387,6 +387,11 @@ impl Shared {
         self.name = Atom::known(&own.name);
         self.own = own;
         Ok(met)
+    }
+
+    /// Returns true if nobody waits for an attempt to connect: there is a connection, or never will be.
+    fn is_settled(&self, name: &str) -> bool {
+        self.over.is_cancelled() || self.peers.up(name).is_some()
     }
 
     /// Has the connection that has [named](Shared::be_named) this node be one like any. The name lasts as
