@@ -1,13 +1,16 @@
 //! What a connection carries at once: big messages beside small ones, processes that do not keep up, and what
 //! is more than is allowed.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::channel;
 
 use twoply_core::Wait;
 use twoply_core::actor::{ExitReason, Process};
 use twoply_core::channel::{SendError, TrySendError};
 use twoply_core::promise::Resolver;
-use twoply_node::wire::{Atom, Binary, Control, EncodeError, Flags, FromTerm, Limits, Own, Target, Term};
+use twoply_node::wire::{
+    Atom, Binary, Control, EncodeError, Flags, FromTerm, Limits, MAX_DEPTH, Own, Target, Term,
+};
 use twoply_node::{Builder, CallError, Event as NodeEvent, Node};
 use twoply_tests::{ErlangNode, Systems, eventually, laws};
 
@@ -25,6 +28,7 @@ laws! {
         a_peer_without_fragments_gets_whole_frames,
         a_message_above_the_limit_is_handed_back,
         big_messages_arrive_whole_both_ways,
+        a_deep_message_is_refused_before_the_stack_ends,
     }
 }
 
@@ -195,4 +199,41 @@ fn big_messages_arrive_whole_both_ways(on: &Systems) {
         [receive {Len, Same} -> Same after 60000 -> timeout end || Len <- Lens, _ <- lists:seq(1, 3)]";
     let answers = erlang.eval(calls);
     assert_eq!(answers, format!("[{}]", vec!["true"; 27].join(",")));
+}
+
+/// A type that calls itself for each level, and takes much of the stack to do so.
+#[derive(Debug, PartialEq, FromTerm)]
+#[term(crate = twoply_node)]
+enum Nest {
+    Leaf(u32),
+    Inside(Vec<Nest>),
+    Wide {
+        id: String,
+        first: Option<String>,
+        both: (String, u64),
+        map: BTreeMap<String, Nest>,
+        more: Vec<Nest>,
+    },
+}
+
+fn a_deep_message_is_refused_before_the_stack_ends(on: &Systems) {
+    let node = node(on);
+    let (heard, hearing) = channel();
+    let process = twoply_tests::builder(on).spawn(async move |mut me: Process<Nest>| {
+        while let Some(Nest::Leaf(number)) = me.receive().await.message() {
+            let _ = heard.send(number);
+        }
+    });
+    node.register("nest", &process.unwrap()).unwrap();
+    let mut peer = Scripted::connect(&node, "peer@localhost");
+    let leaf = |number: i64| Term::Tuple(vec![Term::atom("leaf"), number.into()]);
+    let inside = |term| Term::Tuple(vec![Term::atom("inside"), Term::List(vec![term])]);
+    // Each of these is two levels, and one is around all.
+    for (number, depth) in (0..).zip([MAX_DEPTH / 2 - 2, MAX_DEPTH / 4, MAX_DEPTH / 8]) {
+        let (from, to) = (Some(peer.pid(1)), Target::Name(Atom::new("nest").unwrap()));
+        let deep = (0..depth).fold(leaf(0), |term, _| inside(term));
+        let wrong = Term::Tuple(vec![Term::atom("inside"), Term::List(vec![deep, Term::atom("else")])]);
+        peer.say_at_once(&Control::Send { from, to, urgent: false }, [&wrong as _, &leaf(number) as _]);
+        assert_eq!(hearing.recv_timeout(SOON), Ok(number as u32), "the reader goes on");
+    }
 }

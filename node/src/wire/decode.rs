@@ -2,7 +2,7 @@
 //!
 //! Every read checks what it needs and nothing else, in one pass. Nothing is reserved by a count that the
 //! bytes left cannot hold; what is built is counted against a budget; and only the types of whoever reads
-//! call themselves, at most [`MAX_DEPTH`] deep.
+//! call themselves, at most [`MAX_DEPTH`] deep, and no deeper than a part of the stack goes.
 
 mod build;
 mod compressed;
@@ -23,6 +23,10 @@ pub(crate) use self::scalar::{Integer, atom_text};
 
 /// The depth to which terms may be nested.
 pub const MAX_DEPTH: usize = 512;
+/// The bytes of the stack that types which call themselves may take: half of what a fiber has, unless its
+/// program says otherwise. Where calls take much, as in a build for debugging, that ends sooner than at
+/// [`MAX_DEPTH`].
+const MAX_STACK: usize = 128 << 10;
 /// The bytes of memory that may be built for each byte that is read: a term takes 32, and one byte at least.
 const BUDGET_PER_BYTE: usize = 32;
 /// The bytes of memory that may be built in any case, so that small messages may use large types.
@@ -47,6 +51,8 @@ pub struct Decoder<'a> {
     budget: usize,
     /// The containers that have been opened and not closed.
     depth: usize,
+    /// The address on the stack where the outermost of these was opened.
+    bottom: usize,
     /// The origin of the message, for types that need to know it.
     context: Option<&'a (dyn Any + Send + Sync)>,
 }
@@ -153,7 +159,7 @@ impl<'a> Decoder<'a> {
     /// As [`Decoder::new`], for a part of a frame with these atoms.
     pub(crate) fn with(bytes: &'a [u8], atoms: &'a [Atom], frame: Option<&'a Arc<Whole>>) -> Decoder<'a> {
         let budget = bytes.len().saturating_mul(BUDGET_PER_BYTE).saturating_add(FREE_BUDGET);
-        Decoder { bytes, atoms, frame, budget: budget.min(MAX_BUDGET), depth: 0, context: None }
+        Decoder { bytes, atoms, frame, budget: budget.min(MAX_BUDGET), depth: 0, bottom: 0, context: None }
     }
 
     /// Tells the types that are read where the message has come from.
@@ -292,14 +298,20 @@ impl<'a> Decoder<'a> {
     /// Has `read` read what a term has inside, one level deeper.
     ///
     /// # Errors
-    /// Those of `read`; and where the level is too deep.
+    /// Those of `read`; and where the level is too deep: the 513th, or one for which 128 KiB of the stack
+    /// have been used, so that no peer has a type that calls itself overflow it.
     #[inline]
     pub fn nested<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
     ) -> Result<T, DecodeError> {
-        if self.depth == MAX_DEPTH {
-            return Err(Why::Depth { limit: MAX_DEPTH }.into());
+        let on_stack = 0_u8;
+        let here = (&raw const on_stack).addr();
+        if self.depth == 0 {
+            self.bottom = here;
+        }
+        if self.depth == MAX_DEPTH || self.bottom.abs_diff(here) > MAX_STACK {
+            return Err(Why::Depth { limit: self.depth }.into());
         }
         self.depth += 1;
         let value = read(self)?;

@@ -19,7 +19,8 @@ pub enum Why {
     /// The term is nested too deeply.
     #[error("the term is nested more deeply than {limit}")]
     Depth {
-        /// The depth that is allowed.
+        /// The depth that is allowed: [`MAX_DEPTH`](super::MAX_DEPTH), or less where each level takes much of
+        /// the stack.
         limit: usize,
     },
     /// The term would take too much memory.
