@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use twoply::net::{TcpListener, TcpStream};
 use twoply::tokio::{FuturesIo, Io, compat};
 use twoply::{Wait, channel, spawn_fn};
-use twoply_tests::{Signal, Systems, eventually, facade, laws};
+use twoply_tests::{Signal, Systems, eventually, facade, fork, laws};
 
 laws! {
     everywhere {
@@ -21,6 +21,8 @@ laws! {
         guards_of_tokio_belong_to_the_thread,
         streams_have_the_traits_of_tokio,
         streams_of_tokio_have_the_traits_of_futures,
+        the_child_of_a_fork_has_a_tokio_of_its_own,
+        a_runtime_that_is_lent_stays_with_its_process,
     }
 }
 
@@ -206,4 +208,35 @@ fn streams_of_tokio_have_the_traits_of_futures(on: &Systems) {
     assert_eq!(reading.wait().unwrap(), "more than there is room for");
     sending.wait().unwrap();
     echo.wait().unwrap();
+}
+
+/// Returns whether tokio's timers run for this thread, for one that begins, and for a task of tokio's.
+fn timers_run(on: &Systems) -> bool {
+    let nap = || async { timeout(Duration::from_secs(5), sleep(SHORT)).await.is_ok() };
+    let runtime = facade!(on.kind()).tokio().build().unwrap();
+    let tasks = [runtime.spawn(nap()), runtime.spawn_fn(move || compat(nap()).wait())];
+    compat(nap()).wait()
+        && tasks.into_iter().all(|task| task.wait().unwrap())
+        && twoply::tokio::handle().unwrap().spawn(nap()).wait().unwrap()
+}
+
+fn the_child_of_a_fork_has_a_tokio_of_its_own(on: &Systems) {
+    on.alone(|| {
+        assert!(timers_run(on));
+        assert_eq!(fork(|| timers_run(on).into()), Some(1), "a thread that was entered for good");
+        let mut inside = None;
+        twoply::tokio::enter(&mut || inside = fork(|| timers_run(on).into()));
+        assert_eq!(inside, Some(1), "a thread that is inside");
+    });
+}
+
+fn a_runtime_that_is_lent_stays_with_its_process(on: &Systems) {
+    on.alone(|| {
+        let own = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        twoply::tokio::lend(own.handle().clone()).unwrap();
+        assert!(timers_run(on));
+        assert_eq!(twoply::tokio::handle().unwrap().id(), own.handle().id());
+        assert_eq!(fork(|| timers_run(on).into()), Some(1));
+        assert!(twoply::tokio::lend(own.handle().clone()).is_err());
+    });
 }

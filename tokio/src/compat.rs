@@ -1,23 +1,15 @@
 //! A single future in the context of tokio.
 
-use std::cell::Cell;
 use std::future::Future;
-use std::io;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::runtime::Handle;
+use crate::context::enter_thread;
 
-use crate::context::handle;
-
-thread_local! {
-    /// True once the thread has been entered for good.
-    static ENTERED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Has `future` find the tokio runtime of [`handle`] wherever it is polled, and what it holds wherever that
-/// is dropped: the connection of a pool starts a task to return itself, also when its future is cancelled.
+/// Has `future` find the tokio runtime of [`handle`](crate::handle) wherever it is polled, and what it holds
+/// wherever that is dropped: the connection of a pool starts a task to return itself, also when its future is
+/// cancelled.
 ///
 /// The first poll on a thread that is in no tokio runtime, or the drop there, enters that thread, for good: a
 /// guard that ends with the poll would be held by a stack that waits on a fiber, while others run on its
@@ -26,7 +18,7 @@ thread_local! {
 ///
 /// # Panics
 /// A poll panics when the runtime cannot be started, because the operating system refuses a thread or a
-/// descriptor. [`handle`] says it before. A drop goes on without one.
+/// descriptor. [`handle`](crate::handle) says it before. A drop goes on without one.
 ///
 /// # Examples
 /// ```
@@ -64,24 +56,6 @@ impl<F> Drop for Compat<F> {
         if mem::needs_drop::<F>() {
             // Where nothing can be started, what looks for it says so.
             let _ = enter_thread();
-        }
-    }
-}
-
-/// Enters the calling thread for good, unless it is in a tokio runtime.
-fn enter_thread() -> io::Result<()> {
-    if ENTERED.get() {
-        return Ok(());
-    }
-    match Handle::try_current() {
-        Ok(_) => Ok(()),
-        // A thread that ends is in none any more.
-        Err(error) if error.is_thread_local_destroyed() => Err(io::Error::other(error)),
-        Err(_) => {
-            // The handle is for ever, and the thread's own copy of it goes with the thread.
-            mem::forget(handle()?.enter());
-            ENTERED.set(true);
-            Ok(())
         }
     }
 }

@@ -1,22 +1,36 @@
 //! The tokio runtime of the process, and how a thread gets into its context.
 
+use std::cell::Cell;
 use std::io;
-use std::sync::OnceLock;
+use std::mem;
+use std::sync::atomic::Ordering;
 
 use tokio::runtime::{Handle, Runtime};
-use twoply_core::fork::PerProcess;
+use twoply_core::fork::{self, PerProcess};
 
 /// The name of the thread of the runtime that is started here.
 const THREAD: &str = "twoply-tokio";
 
-/// The runtime that was lent.
-static LENT: OnceLock<Handle> = OnceLock::new();
+/// The runtime that was lent. It has no threads in the child of a fork, which may be lent another one.
+static LENT: PerProcess<Handle> = PerProcess::new();
 
 /// The runtime that was started here, once it has been. The child of a fork starts its own.
 static OWN: PerProcess<Runtime> = PerProcess::new();
 
+thread_local! {
+    /// The process, by the number of forks before it, in which the thread was entered last.
+    static ENTERED: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Returns the number of forks before this process.
+fn process() -> u64 {
+    // Relaxed: a fork happens on the thread that asks, or before it was started.
+    fork::generation().load(Ordering::Relaxed)
+}
+
 /// Has this library use the runtime of `handle`, instead of starting one of its own. That runtime has to
-/// have its timers and its I/O enabled, and to live as long as anybody uses it.
+/// have its timers and its I/O enabled, and to live as long as anybody uses it. The child of a fork has none
+/// of its threads: it is lent another one, or starts its own.
 ///
 /// # Errors
 /// When one has been lent or started before: that stays.
@@ -33,7 +47,12 @@ pub fn lend(handle: Handle) -> Result<(), AlreadyGiven> {
     if OWN.get().is_some() {
         return Err(AlreadyGiven(()));
     }
-    LENT.set(handle).map_err(|_| AlreadyGiven(()))
+    let mut is_lent = false;
+    LENT.get_or_init(|| {
+        is_lent = true;
+        handle
+    });
+    if is_lent { Ok(()) } else { Err(AlreadyGiven(())) }
 }
 
 /// The error of [`lend`]: there is a runtime already.
@@ -89,6 +108,34 @@ pub fn handle() -> io::Result<&'static Handle> {
 /// assert!(nap.wait().is_ok());
 /// ```
 pub fn enter(body: &mut dyn FnMut()) {
-    let _inside = handle().map(Handle::enter);
+    /// The thread as it was entered before.
+    struct Before(Option<u64>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            ENTERED.set(self.0);
+        }
+    }
+    let inside = handle().map(Handle::enter);
+    let _before = inside.is_ok().then(|| Before(ENTERED.replace(Some(process()))));
     body();
+}
+
+/// Enters the calling thread for good, unless it is in a tokio runtime of this process.
+pub(crate) fn enter_thread() -> io::Result<()> {
+    let entered = ENTERED.get();
+    if entered == Some(process()) {
+        return Ok(());
+    }
+    match Handle::try_current() {
+        // One that was entered before a fork is in a runtime that has no threads here.
+        Ok(_) if entered.is_none() => Ok(()),
+        // A thread that ends is in none any more.
+        Err(error) if error.is_thread_local_destroyed() => Err(io::Error::other(error)),
+        _ => {
+            // The handle is for ever, and the thread's own copy of it goes with the thread.
+            mem::forget(handle()?.enter());
+            ENTERED.set(Some(process()));
+            Ok(())
+        }
+    }
 }
