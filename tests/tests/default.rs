@@ -9,7 +9,7 @@ use twoply::actor::supervisor::{ChildSpec, Supervisor};
 use twoply::actor::{self, Active, Actor, Builder, Context, ExitReason, Process};
 use twoply::task::{self, TaskGroup};
 use twoply::{Spawner, Wait};
-use twoply_tests::Systems;
+use twoply_tests::{Systems, fork};
 
 /// Where the caller is.
 fn here() -> &'static str {
@@ -92,6 +92,23 @@ fn another_one_may_be_made_the_default(on: &Systems) {
     });
 }
 
+fn the_child_of_a_fork_has_a_default_of_its_own(on: &Systems) {
+    on.alone(|| {
+        let own = on.here().spawner().clone();
+        assert!(task::set_default(own).is_ok());
+        task::spawn_fn(|| ()).wait().unwrap();
+        let begin = |backend| u8::from(task::spawn_fn(here).wait().unwrap() == backend);
+        assert_eq!(fork(|| begin("green")), Some(1), "nothing is set there");
+        let set = || task::set_default(twoply::native()).is_ok();
+        assert_eq!(fork(|| u8::from(set()) + begin("native")), Some(2));
+        assert_eq!(begin(on.here().backend().name()), 1, "here it stays what it is");
+    });
+}
+
 twoply_tests::laws! {
-    everywhere { nothing_of_the_facade_need_be_called_before, another_one_may_be_made_the_default }
+    everywhere {
+        nothing_of_the_facade_need_be_called_before,
+        another_one_may_be_made_the_default,
+        the_child_of_a_fork_has_a_default_of_its_own,
+    }
 }

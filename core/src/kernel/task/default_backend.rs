@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::error::SpawnError;
 use super::spawner::Spawner;
+use crate::base::fork::PerProcess;
 use crate::kernel::backend::Backend;
 
 /// Makes a default backend, or hands out the one that it has made before.
@@ -17,11 +18,13 @@ pub type MakeDefault = fn() -> io::Result<Spawner>;
 /// The function that was registered.
 static REGISTERED: OnceLock<MakeDefault> = OnceLock::new();
 
-/// The default backend, once it has been set; `None`: the registered one has been used, and stays it.
-static DEFAULT: OnceLock<Option<Spawner>> = OnceLock::new();
+/// The default backend, once it has been set; `None`: the registered one has been used, and stays it. One
+/// that was set before a fork has no threads in the child.
+static DEFAULT: PerProcess<Option<Spawner>> = PerProcess::new();
 
 /// Makes `spawner` the one for tasks that are started outside of any task. Without this they go to a green
-/// runtime of the process, or a native one where the feature `green` of `twoply` is off.
+/// runtime of the process, or a native one where the feature `green` of `twoply` is off. The child of a fork
+/// begins without it, and may set one of its own.
 ///
 /// # Errors
 /// When it has been set or used before: then it stays what it is, and `spawner` comes back.
@@ -38,8 +41,9 @@ static DEFAULT: OnceLock<Option<Spawner>> = OnceLock::new();
 /// assert!(set_default(twoply::green()).is_err());
 /// ```
 pub fn set_default(spawner: Spawner) -> Result<(), Spawner> {
-    let refused = DEFAULT.set(Some(spawner));
-    refused.map_err(|spawner| spawner.unwrap_or_else(|| unreachable!("it is what was to be set")))
+    let mut refused = Some(spawner);
+    DEFAULT.get_or_init(|| refused.take());
+    refused.map_or(Ok(()), Err)
 }
 
 /// Registers `make`, unless there is something already; for
