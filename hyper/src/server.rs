@@ -82,8 +82,8 @@ where
 /// speaks on and the service that answers there: the handshake of TLS, a service that knows who asks.
 ///
 /// The future of `connect` runs on the task of the connection, so that a slow handshake holds up nobody. It
-/// has as much time as it takes; a limit is the user's. An error of it ends the connection, and so does the
-/// end of the server.
+/// has as much time as it takes; a limit is the user's. An error or a panic of it ends the connection, and so
+/// does the end of the server. `connect` itself is called by the server, which ends by a panic there.
 ///
 /// # Errors
 /// As [`serve`].

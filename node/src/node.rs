@@ -270,7 +270,7 @@ impl Node {
     /// link and monitor it. The name is free when the process has ended, before anybody is told of the end.
     ///
     /// Messages that are no `M` are counted and dropped; one that asks as `gen_server:call` does is answered
-    /// `{error, {{undecodable, Text}}}`. A process of [`Term`](wire::Term) takes everything.
+    /// `{error, {undecodable, Text}}`. A process of [`Term`](wire::Term) takes everything.
     ///
     /// # Errors
     /// When another process has the name, and when this one has ended.
