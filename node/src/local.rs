@@ -281,8 +281,8 @@ struct Queue<M> {
     items: VecDeque<Item<M>>,
     /// True while a task sends them.
     draining: bool,
-    /// True while that task waits for room for one.
-    is_sending: bool,
+    /// The items that this task has taken and not sent yet.
+    taken: usize,
 }
 
 enum Item<M> {
@@ -292,7 +292,7 @@ enum Item<M> {
 
 impl<M: for<'a> FromTerm<'a> + Send + 'static> Typed<M> {
     pub(crate) fn new(process: ProcessRef<M>, spawner: Spawner) -> Typed<M> {
-        let queue = Queue { items: VecDeque::new(), draining: false, is_sending: false };
+        let queue = Queue { items: VecDeque::new(), draining: false, taken: 0 };
         Typed { process, queue: Arc::new(Mutex::new(queue)), spawner }
     }
 
@@ -318,7 +318,7 @@ impl<M: for<'a> FromTerm<'a> + Send + 'static> Typed<M> {
         let begun = std::mem::replace(&mut queue.draining, true);
         drop(queue);
         if !begun {
-            let draining = Draining(Arc::clone(&self.queue));
+            let draining = Draining { queue: Arc::clone(&self.queue), taken: VecDeque::new() };
             drop(self.spawner.spawn(drain(self.process.clone(), draining)));
         }
     }
@@ -328,26 +328,79 @@ fn lock<M>(queue: &Mutex<Queue<M>>) -> MutexGuard<'_, Queue<M>> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes the first item out; the queue is drained when there is none.
-fn next<M>(queue: &Mutex<Queue<M>>) -> Option<Item<M>> {
-    let mut queue = lock(queue);
-    let item = queue.items.pop_front();
-    queue.draining = item.is_some();
-    queue.is_sending = matches!(item, Some(Item::Message(..)));
-    item
+/// The messages that a task takes out of its queue at a time, if there are as many.
+const BATCH: usize = 1024;
+
+/// A task that drains a queue. One that cannot be started, or is stopped, loses what is left, and the
+/// connections end by that.
+struct Draining<M> {
+    queue: Arc<Mutex<Queue<M>>>,
+    /// The items that have been taken out of the queue and not sent yet.
+    taken: VecDeque<Item<M>>,
 }
 
-/// The queue of a task that drains it. A task that cannot be started, or is stopped, loses what is left, and
-/// the connections end by that.
-struct Draining<M>(Arc<Mutex<Queue<M>>>);
+impl<M> Draining<M> {
+    /// Takes all that has come meanwhile, for a task that has sent what it had. Returns false if there is
+    /// nothing: the queue is drained.
+    fn take(&mut self) -> bool {
+        let mut queue = lock(&self.queue);
+        std::mem::swap(&mut queue.items, &mut self.taken);
+        queue.taken = self.taken.len();
+        queue.draining = queue.taken > 0;
+        if !queue.draining {
+            // No memory is kept for what rarely waits.
+            queue.items = VecDeque::new();
+        }
+        queue.draining
+    }
+
+    /// Takes the next messages out, as many as that at most.
+    fn messages(&mut self, most: usize) -> (Vec<M>, Vec<Held>) {
+        let mut messages = (Vec::with_capacity(most), Vec::new());
+        while messages.0.len() < most
+            && matches!(self.taken.front(), Some(Item::Message(..)))
+            && let Some(Item::Message(message, held)) = self.taken.pop_front()
+        {
+            messages.0.push(message);
+            messages.1.push(held);
+        }
+        messages
+    }
+
+    /// Sends what has been taken.
+    async fn send(&mut self, process: &ProcessRef<M>)
+    where
+        M: Send + 'static,
+    {
+        while let Some(item) = self.taken.front() {
+            if matches!(item, Item::Signal(..)) {
+                if let Some(Item::Signal(pid, signal)) = self.taken.pop_front() {
+                    remote::deliver(&pid, signal);
+                }
+            } else {
+                let wanted = self.taken.len().min(BATCH);
+                match remote::room(process, wanted).await {
+                    Ok(room) => {
+                        let (messages, held) = self.messages(room.len());
+                        room.send(messages);
+                        drop(held);
+                    }
+                    // A process that has ended takes nothing more; its messages are dropped, as in Erlang.
+                    Err(_) => drop(self.messages(wanted)),
+                }
+            }
+            lock(&self.queue).taken = self.taken.len();
+        }
+    }
+}
 
 impl<M> Drop for Draining<M> {
     fn drop(&mut self) {
-        let mut queue = lock(&self.0);
-        let items = std::mem::take(&mut queue.items);
-        (queue.draining, queue.is_sending) = (false, false);
+        let mut queue = lock(&self.queue);
+        self.taken.append(&mut queue.items);
+        (queue.draining, queue.taken) = (false, 0);
         drop(queue);
-        for item in items {
+        for item in self.taken.drain(..) {
             match item {
                 Item::Message(_, held) => held.lose(),
                 Item::Signal(pid, signal) => remote::deliver(&pid, signal),
@@ -357,16 +410,9 @@ impl<M> Drop for Draining<M> {
 }
 
 /// Sends what waits until nothing does.
-async fn drain<M: Send + 'static>(process: ProcessRef<M>, queue: Draining<M>) {
-    while let Some(item) = next(&queue.0) {
-        match item {
-            Item::Signal(pid, signal) => remote::deliver(&pid, signal),
-            Item::Message(message, held) => {
-                // A process that has ended takes nothing more; its messages are dropped, as in Erlang.
-                let _ = process.send(message).await;
-                drop(held);
-            }
-        }
+async fn drain<M: Send + 'static>(process: ProcessRef<M>, mut queue: Draining<M>) {
+    while queue.take() {
+        queue.send(&process).await;
     }
 }
 
@@ -406,7 +452,7 @@ impl<M: for<'a> FromTerm<'a> + Send + 'static> Inlet for Typed<M> {
     #[cfg(feature = "observer")]
     fn waiting(&self) -> usize {
         let queue = lock(&self.queue);
-        queue.items.len() + usize::from(queue.is_sending)
+        queue.items.len() + queue.taken
     }
 
     fn signal(&self, pid: &Pid, signal: Signal) {

@@ -368,9 +368,12 @@ fn inside(on: &Systems) -> (&'static mut Process<u32>, ProcessRef<u32>) {
 }
 
 fn processes(on: &Systems) -> Vec<Waits> {
-    let gates: [Gate; 5] = Default::default();
+    let gates: [Gate; 6] = Default::default();
     let full = deaf::<u32>(on, &gates[0]);
     full.try_send(0).expect("there is room");
+    let crowded = deaf::<u32>(on, &gates[5]);
+    crowded.try_send(0).expect("there is room");
+    let room = || any_wait(actor::remote::room(crowded, 2));
     let asked = deaf::<Resolver<u32>>(on, &gates[1]);
     let ending = deaf::<u32>(on, &gates[2]);
     let stopping = deaf::<u32>(on, &gates[3]);
@@ -378,13 +381,14 @@ fn processes(on: &Systems) -> Vec<Waits> {
     let start = || any_wait(builder(on).start_actor(Late(gates[4].clone())));
     let late = any_wait(builder(on).start_actor(Late(gates[4].clone())).timeout(LONG));
     let (starts, stops) = ([start(), late], [stop(), stop()]);
-    let [of_full, of_asked, of_ending, of_stopping, of_start] = gates;
+    let [of_full, of_asked, of_ending, of_stopping, of_start, of_room] = gates;
     let (first, to_first) = inside(on);
     let (second, to_second) = inside(on);
     let (third, to_third) = inside(on);
     let tell = |process: ProcessRef<u32>| move || process.try_send(7).expect("there is room");
     vec![
         waits("send to a process", [any_wait(full.send(1)), any_wait(full.send(2))], move || of_full.open()),
+        waits("room in a mailbox", [room(), room()], move || of_room.open()),
         waits("ask", [any_wait(asked.ask(|reply| reply)), any_wait(asked.ask(|reply| reply))], move || {
             of_asked.open();
         }),

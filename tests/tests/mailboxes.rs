@@ -1,9 +1,11 @@
 //! Mailboxes of processes: order, capacity, what a full one does, selective and urgent messages.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::task::{Context as Waiting, Waker};
 use std::time::{Duration, Instant};
 
-use twoply_core::actor::{Actor, Builder, Context, Event, ExitReason, Overflow, Process, ProcessRef};
+use twoply_core::actor::{self, Actor, Builder, Context, Event, ExitReason, Overflow, Process, ProcessRef};
 use twoply_core::channel::{self, Receiver, TrySendError};
 use twoply_core::{Wait, time};
 use twoply_tests::{Gate, Signal, Systems, builder, eventually, far, laws, told};
@@ -12,6 +14,7 @@ laws! {
     and_mixed {
         messages_arrive_in_the_order_in_which_they_are_sent,
         a_full_mailbox_makes_sends_wait_in_line,
+        what_waits_for_room_goes_in_together,
     }
     everywhere {
         a_selective_receive_leaves_the_rest_in_order,
@@ -91,6 +94,42 @@ fn a_full_mailbox_makes_sends_wait_in_line(on: &Systems) {
     sorted.sort_unstable();
     assert_eq!(sorted, (0..10).collect::<Vec<_>>());
     senders.into_iter().for_each(|sender| sender.wait().unwrap());
+}
+
+fn what_waits_for_room_goes_in_together(on: &Systems) {
+    let gate = Gate::new();
+    let (process, rx) = forwarder(far(on).capacity(4), &gate);
+    process.try_send(0).unwrap();
+    let room = actor::remote::room(&process, 10).wait().unwrap();
+    assert_eq!((room.len(), process.try_send(99).unwrap_err().is_full()), (3, true));
+    // What is not used is given back, at once or when the room is dropped.
+    room.send(vec![1, 2]);
+    let room = actor::remote::room(&process, 10).wait().unwrap();
+    assert_eq!((room.len(), process.try_send(99).unwrap_err().is_full()), (1, true));
+    drop(room);
+    process.try_send(3).unwrap();
+    // Who gives up while it waits holds up nobody.
+    let mut given_up = Box::pin(actor::remote::room(&process, 10));
+    assert!(given_up.as_mut().poll(&mut Waiting::from_waker(Waker::noop())).is_pending());
+    let (to, waits) = (process.clone(), Signal::new());
+    let begins = waits.clone();
+    let sender = on.here().spawn(async move {
+        let mut left: Vec<i32> = (4..1_000).rev().collect();
+        begins.add();
+        while !left.is_empty() {
+            let room = actor::remote::room(&to, left.len()).await.unwrap();
+            let rest = left.len().saturating_sub(room.len());
+            room.send(left.drain(rest..).rev().collect());
+        }
+    });
+    eventually("it has begun", || waits.count() == 1);
+    drop(given_up);
+    gate.open();
+    (0..1_000).for_each(|number| assert_eq!(next(&rx), number));
+    sender.wait().unwrap();
+    process.exit(ExitReason::Kill);
+    process.ended().wait();
+    assert!(actor::remote::room(&process, 1).wait().is_err(), "it takes no more");
 }
 
 fn a_selective_receive_leaves_the_rest_in_order(on: &Systems) {

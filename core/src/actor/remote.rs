@@ -21,6 +21,7 @@
 //!    other.
 //! 3. Implement [`Forwarder`] where messages go as well, and make references with [`process_ref`].
 //! 4. Hand what comes in to [`deliver`]. Its `from` is a pid of step 2, so answers find their way back.
+//!    Messages go to the mailbox by [`ProcessRef::try_send`]; what finds it full waits for [`room`].
 //!
 //! # What a node layer must keep
 //! - **Order.** What one process does to another arrives in that order: messages and signals share one way.
@@ -49,6 +50,8 @@
 //! look at it. A reference to a process elsewhere holds a cell as all do, whose mailbox is closed; and only a
 //! send that finds it closed looks for the forwarder.
 
+mod room;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, Weak};
@@ -63,6 +66,7 @@ use crate::channel::TrySendError;
 use crate::promise::{self, Failure, Resolver};
 
 pub use super::process::pid::{AtExit, By, Endpoint, Epoch, HookId, Signal};
+pub use room::{Room, room};
 
 /// The target of the messages for a process elsewhere.
 ///
