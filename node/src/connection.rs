@@ -10,10 +10,12 @@ mod there;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use twoply_core::actor::remote::{self, By, Node as NodeRow, Signal};
 use twoply_core::actor::{ExitReason, MonitorRef, Pid};
+use twoply_core::backend::Mode;
 use twoply_core::sync::CancellationToken;
 
 use crate::node::{CallError, Route, Shared};
@@ -46,6 +48,8 @@ pub(crate) struct Connection {
     /// True where this node has made it.
     pub(crate) is_ours: bool,
     pub(crate) outbox: Outbox,
+    /// True where whoever asks or answers writes that itself, if it can be written at once.
+    writes_itself: bool,
     /// Counts what the writer writes, and what the reader leaves to it; a hint for the reader.
     writes: AtomicU64,
     /// The messages of the peer's that wait beside full mailboxes.
@@ -133,6 +137,8 @@ impl Connection {
             row: shared.nodes.node(&peer.name, peer.creation),
             shared: Arc::clone(shared),
             outbox: Outbox::new(peer.agreed.contains(Flags::FRAGMENTS)),
+            // Elsewhere the writer is a task that the same worker comes to next, and writes for all who ask.
+            writes_itself: shared.spawner.backend().mode() == Mode::Blocking && !stream.is_tls(),
             writes: AtomicU64::new(0),
             peer,
             stream,
@@ -210,6 +216,18 @@ impl Connection {
         }
     }
 
+    /// Has what is queued written, for a caller who holds no lock and for whose sake another one waits: where
+    /// the writer has a thread of its own, to wake that takes longer than to write.
+    fn write_out(&self) {
+        if !self.writes_itself {
+            return self.outbox.kick();
+        }
+        self.outbox.write_now(|bytes| {
+            self.writes.fetch_add(1, Relaxed);
+            self.stream.try_write(bytes)
+        });
+    }
+
     /// Sends a message to a process of the peer's.
     pub(crate) fn send(&self, to: &Target, payload: &dyn ToTerm, urgent: bool) -> Result<(), SendError> {
         // Before the message is written into memory that it would have to give back.
@@ -280,7 +298,7 @@ impl Connection {
         {
             self.stop("it reads too slowly");
         }
-        self.outbox.kick();
+        self.write_out();
     }
 
     /// Has `from` told of the end of this connection. Returns false if it has ended.
@@ -377,7 +395,7 @@ impl Connection {
         self.queue(&monitor, None);
         let sent = self.outbox.answer(&mut frame, target.into());
         drop(tables);
-        self.outbox.kick();
+        self.write_out();
         if !sent {
             self.stop("it reads too slowly");
         }

@@ -1,5 +1,6 @@
 //! The bytes that are to be written to a connection: whoever has something to send appends it, and one task
-//! writes.
+//! writes. While that has nothing to do, somebody else may write a little in its place, as far as it goes
+//! without waiting ([`Outbox::write_now`]).
 //!
 //! A message of more than 64 KiB goes out in fragments, by turns with all else ([`lanes`]).
 
@@ -7,6 +8,7 @@ mod lanes;
 
 use std::cell::LazyCell;
 use std::collections::BTreeSet;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -26,6 +28,8 @@ const FULL: usize = 1 << 20;
 const TOO_MANY: usize = 64 << 20;
 /// The bytes that the writer takes at a time, if lanes have as many.
 const BATCH: usize = 256 << 10;
+/// The most bytes that somebody else than the writer writes.
+const AT_ONCE: usize = 16 << 10;
 /// The senders of which it is known at most that a big message of theirs has been refused.
 const BIG_ONES: usize = 1024;
 
@@ -47,8 +51,10 @@ struct State {
     told: Told,
     /// The messages that go out by turns, behind `bytes`.
     lanes: Lanes,
-    /// The bytes that the writer has taken and not written yet.
+    /// The bytes that have been taken and not written yet.
     writing: usize,
+    /// True while somebody else than the writer writes what has been taken.
+    lent: bool,
     /// The bytes of the longest of all that has been appended since there was room the last time.
     longest: usize,
     /// The tasks whose last message was a big one, and found too much in the lanes: those are what
@@ -278,10 +284,53 @@ impl Outbox {
         self.filled.notified().await;
     }
 
+    /// Has the caller write what is queued, by a call that waits for nothing and returns how much it has
+    /// written; what is left is the writer's. So is all of it where that writes already, where it is much, or
+    /// where nothing will come any more. The caller holds no lock.
+    pub(crate) fn write_now(&self, write: impl FnOnce(&[u8]) -> io::Result<usize>) {
+        let mut state = self.state();
+        if state.lent {
+            // The one that writes tells the writer of what has come meanwhile.
+            return;
+        }
+        if state.writing > 0 || state.closed || !state.lanes.is_empty() || state.bytes.len() > AT_ONCE {
+            drop(state);
+            return self.kick();
+        }
+        self.untold.store(0, Relaxed);
+        let mut bytes = std::mem::take(&mut state.bytes);
+        (state.lent, state.writing) = (true, bytes.len());
+        drop(state);
+        // The writer meets the error as well.
+        let written = write(&bytes).unwrap_or(0);
+        let mut state = self.state();
+        if !state.lent {
+            // It has been closed: nobody writes any more.
+            return;
+        }
+        (state.lent, state.writing) = (false, 0);
+        bytes.drain(..written);
+        bytes.append(&mut state.bytes);
+        state.bytes = bytes;
+        let is_more = state.closed || !state.is_empty();
+        drop(state);
+        if is_more {
+            self.kick();
+        }
+    }
+
+    /// Notes that the writer has written all that it has taken.
+    pub(crate) fn rest(&self) {
+        self.state().writing = 0;
+    }
+
     /// Takes what is to be written next, for the writer, into `bytes`, which were written by now.
     pub(crate) fn take(&self, bytes: &mut Vec<u8>) -> Taken {
         bytes.clear();
         let mut state = self.state();
+        if state.lent {
+            return Taken::Lent;
+        }
         self.untold.store(0, Relaxed);
         std::mem::swap(&mut state.bytes, bytes);
         let State { lanes, told, .. } = &mut *state;
@@ -352,6 +401,8 @@ pub(crate) enum Taken {
     /// Fragments are left in it, or so much has been taken that others wait until that is written: in either
     /// case the writer comes again without being told.
     Some,
+    /// Nothing has been taken: somebody else writes, who kicks if there is more.
+    Lent,
     /// Nothing will come any more.
     Last,
 }
@@ -364,171 +415,4 @@ fn wake(waiting: impl IntoIterator<Item = Waker>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
-    use std::task::Wake;
-
-    use super::*;
-
-    fn frame(len: usize) -> Frame {
-        Frame::from(vec![7; len])
-    }
-
-    /// Sends as a connection does.
-    fn send(outbox: &Outbox, len: usize, to: Receiver) -> Result<(), Refused> {
-        if outbox.is_full(to) { Err(Refused::Full) } else { outbox.message(&mut frame(len), to) }
-    }
-
-    fn poll_room(outbox: &Outbox, flag: &Arc<Flag>, to: Receiver) -> Poll<()> {
-        outbox.poll_room(&mut Context::from_waker(&flag.waker()), to)
-    }
-
-    /// Says that it has been woken.
-    #[derive(Default)]
-    struct Flag(AtomicBool);
-
-    impl Wake for Flag {
-        fn wake(self: Arc<Flag>) {
-            self.0.store(true, Relaxed);
-        }
-    }
-
-    impl Flag {
-        /// Returns true if it has been woken since this was asked.
-        fn is_set(&self) -> bool {
-            self.0.swap(false, Relaxed)
-        }
-
-        fn waker(self: &Arc<Flag>) -> Waker {
-            Waker::from(Arc::clone(self))
-        }
-    }
-
-    #[test]
-    fn who_waits_goes_on_when_all_is_written() {
-        let outbox = Outbox::new(true);
-        let mut frame = frame(60 << 10);
-        while outbox.message(&mut frame, Receiver::Named) == Ok(()) {}
-        let mut cx = Context::from_waker(Waker::noop());
-        assert!(outbox.poll_room(&mut cx, Receiver::Named).is_pending());
-        let mut bytes = Vec::new();
-        assert_eq!(outbox.take(&mut bytes), Taken::Some);
-        assert!(bytes.len() >= FULL && outbox.poll_room(&mut cx, Receiver::Named).is_pending());
-        // It is written now.
-        assert_eq!(outbox.take(&mut bytes), Taken::All);
-        assert!(bytes.is_empty() && outbox.poll_room(&mut cx, Receiver::Named).is_ready());
-        assert!(outbox.state().waiting.is_empty());
-    }
-
-    #[test]
-    fn only_what_belongs_behind_a_big_message_waits_for_it() {
-        let outbox = Outbox::new(true);
-        let (near, far) = (Receiver::Pid(1), Receiver::Pid(2));
-        assert!(outbox.passed_on(&mut frame(10 * FULL), near, Sender(7)));
-        assert!(!outbox.is_full(far));
-        assert_eq!(outbox.message(&mut frame(10), near), Ok(()));
-        // A message that is as big has to wait.
-        let mut cx = Context::from_waker(Waker::noop());
-        assert_eq!(send(&outbox, 1 << 17, far), Err(Refused::Full));
-        assert!(outbox.poll_room(&mut cx, far).is_pending());
-        // It may be given up, or wait: small ones of the same sender do not care.
-        for _ in 0..2 {
-            assert_eq!(send(&outbox, 1 << 17, far), Err(Refused::Full));
-            assert_eq!(send(&outbox, 10, far), Ok(()));
-            assert!(outbox.state().big_ones.is_empty());
-        }
-        let mut bytes = Vec::new();
-        while outbox.take(&mut bytes) != Taken::All {}
-        assert!(outbox.poll_room(&mut cx, far).is_ready());
-        // A message of the same task's stays behind its own big one.
-        assert_eq!(send(&outbox, 10 * FULL, near), Ok(()));
-        assert_eq!(send(&outbox, 10, far), Err(Refused::Full));
-        assert!(outbox.poll_room(&mut cx, far).is_pending());
-    }
-
-    #[test]
-    fn each_waits_for_what_has_no_room() {
-        let outbox = Outbox::new(true);
-        let (near, far) = (Receiver::Pid(1), Receiver::Pid(2));
-        let mut bytes = Vec::new();
-        let (small, big, other) = (Arc::<Flag>::default(), Arc::<Flag>::default(), Arc::<Flag>::default());
-        assert!(outbox.passed_on(&mut frame(10 * FULL), near, Sender(7)));
-        while send(&outbox, 60 << 10, far) == Ok(()) {}
-        assert!(poll_room(&outbox, &small, far).is_pending());
-        // The bytes are out, and the lanes are as full as before.
-        while outbox.state().is_full(|| false) {
-            let _ = outbox.take(&mut bytes);
-        }
-        assert!(outbox.state().lanes.len() > 8 * FULL);
-        assert!(small.is_set() && poll_room(&outbox, &small, far).is_ready());
-        assert_eq!(send(&outbox, 10, far), Ok(()));
-        // Big ones wait for the lanes, and go on by turns.
-        for flag in [&big, &other] {
-            assert_eq!(send(&outbox, 10 * FULL, far), Err(Refused::Full));
-            assert!(poll_room(&outbox, flag, far).is_pending());
-        }
-        outbox.state().big_ones.extend(1..=BIG_ONES as u64);
-        assert_eq!(send(&outbox, 10 * FULL, far), Err(Refused::Full));
-        assert_eq!(outbox.state().big_ones.len(), 1);
-        while !big.is_set() {
-            assert!(outbox.state().lanes.len() >= FULL);
-            let _ = outbox.take(&mut bytes);
-        }
-        assert!(outbox.state().lanes.len() < FULL && !other.is_set());
-        assert!(outbox.state().big_ones.is_empty());
-        // A small one of the same task's waits for the end of that lane, not for what is in others.
-        assert_eq!(send(&outbox, 2 * FULL, far), Ok(()));
-        assert!(outbox.passed_on(&mut frame(20 * FULL), near, Sender(8)));
-        assert_eq!(send(&outbox, 10, near), Err(Refused::Full));
-        assert!(poll_room(&outbox, &small, near).is_pending());
-        while !small.is_set() {
-            assert_ne!(outbox.take(&mut bytes), Taken::All);
-        }
-        assert!(outbox.state().lanes.len() > 10 * FULL);
-    }
-
-    #[test]
-    fn a_closed_outbox_keeps_nothing() {
-        let outbox = Outbox::new(true);
-        assert!(outbox.passed_on(&mut frame(10 * FULL), Receiver::Pid(1), Sender(7)));
-        assert_eq!(outbox.message(&mut frame(1 << 17), Receiver::Pid(2)), Err(Refused::Full));
-        assert_eq!(outbox.message(&mut frame(10), Receiver::Pid(2)), Ok(()));
-        assert_eq!(outbox.message(&mut frame(1 << 17), Receiver::Pid(2)), Err(Refused::Full));
-        outbox.close();
-        let state = outbox.state();
-        assert!(state.is_empty() && state.bytes.capacity() == 0 && state.big_ones.is_empty());
-        assert!(state.closed);
-    }
-
-    #[test]
-    fn the_longest_message_is_forgotten_when_nobody_has_to_wait() {
-        let outbox = Outbox::new(true);
-        let mut bytes = Vec::new();
-        assert_eq!(outbox.message(&mut frame(800 << 10), Receiver::Pid(1)), Ok(()));
-        for _ in 0..6 {
-            assert!(outbox.passed_on(&mut frame(50 << 10), Receiver::Nobody, Sender(9)));
-        }
-        // Neither the lanes nor the other bytes are full; both together are more than that.
-        assert_eq!(outbox.take(&mut bytes), Taken::Some);
-        assert!(outbox.state().len() >= FULL && outbox.state().longest == 0);
-    }
-
-    #[test]
-    fn a_signal_beside_a_message_of_any_length_is_not_too_much() {
-        let outbox = Outbox::new(true);
-        let mut bytes = Vec::new();
-        assert_eq!(outbox.message(&mut frame(TOO_MANY + FULL), Receiver::Named), Ok(()));
-        assert!(outbox.signal(&mut frame(10), Receiver::Named));
-        // The message is half written.
-        while outbox.state().len() > TOO_MANY / 2 {
-            let _ = outbox.take(&mut bytes);
-        }
-        assert!(outbox.signal(&mut frame(10), Receiver::Named));
-        // But signals may be too many by themselves.
-        assert!(outbox.signal(&mut frame(TOO_MANY), Receiver::Nobody));
-        assert!(!outbox.signal(&mut frame(TOO_MANY), Receiver::Nobody));
-        while outbox.take(&mut bytes) != Taken::All {}
-        assert_eq!(outbox.state().longest, 0);
-    }
-}
+mod tests;

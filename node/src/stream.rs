@@ -60,6 +60,14 @@ impl Stream {
         }
     }
 
+    /// Writes what can be written at once, to a plain stream.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.try_write(bytes),
+            Stream::Tls(_) => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
     /// Has a reader be woken once so many bytes are there. Returns false where that cannot be said.
     pub(crate) fn wake_at(&self, bytes: u32) -> bool {
         match self {

@@ -25,6 +25,8 @@ laws! {
     everywhere {
         a_big_message_delays_its_sender_alone,
         what_a_process_does_stays_in_order_behind_its_big_messages,
+        what_is_asked_stays_in_order_with_what_is_sent,
+        questions_wait_for_no_peer_that_reads_nothing,
         a_peer_without_fragments_gets_whole_frames,
         a_message_above_the_limit_is_handed_back,
         big_messages_arrive_whole_both_ways,
@@ -109,6 +111,72 @@ fn what_a_process_does_stays_in_order_behind_its_big_messages(on: &Systems) {
     assert!(matches!(peer.hear(), Control::Exit { to, .. } if to.id == 2));
     assert!(matches!(peer.hear(), Control::Send { .. }));
     assert!(matches!(peer.hear(), Control::Exit { to, .. } if to.id == 1));
+}
+
+/// Hears a message or a question whose content is a parcel, and returns the number.
+fn hear_number(peer: &mut Scripted) -> u32 {
+    let term = peer.hear_message::<Term>();
+    let parcel = match term.as_tuple().unwrap() {
+        [_, _, parcel] => parcel.as_tuple().unwrap(),
+        parcel => parcel,
+    };
+    let [Term::Integer(number), _] = parcel else { panic!("{term}") };
+    u32::try_from(*number).unwrap()
+}
+
+fn what_is_asked_stays_in_order_with_what_is_sent(on: &Systems) {
+    const EACH: u32 = 300;
+    let node = node(on);
+    let mut peer = Scripted::connect(&node, "peer@localhost");
+    eventually("it is up", || node.nodes().len() == 1);
+    let senders: Vec<_> = (0..3)
+        .map(|from| {
+            let remote = node.connected("peer@localhost").unwrap();
+            on.here().spawn(async move {
+                let there = remote.process::<Parcel>("anybody");
+                let mut asked = Vec::new();
+                for number in 0..EACH {
+                    // All of it is more than the sockets hold.
+                    let parcel = parcel(from << 16 | number, 8 << 10);
+                    if number % 3 == 0 {
+                        asked.push(remote.call::<u32>("anybody", &parcel));
+                    } else {
+                        there.send(parcel).await.map_err(drop).unwrap();
+                    }
+                }
+                asked
+            })
+        })
+        .collect();
+    let mut next = [0; 3];
+    for _ in 0..3 * EACH {
+        let number = hear_number(&mut peer);
+        let (from, number) = (number as usize >> 16, number & 0xffff);
+        assert_eq!(number, next[from]);
+        next[from] += 1;
+    }
+    senders.into_iter().for_each(|sender| drop(sender.wait().unwrap()));
+}
+
+fn questions_wait_for_no_peer_that_reads_nothing(on: &Systems) {
+    const ALL: u32 = 2_000;
+    let node = node(on);
+    let mut peer = Scripted::connect(&node, "peer@localhost");
+    eventually("it is up", || node.nodes().len() == 1);
+    let remote = node.connected("peer@localhost").unwrap();
+    let (told, all_asked) = channel();
+    let asking = on.here().spawn(async move {
+        let asked: Vec<_> =
+            (0..ALL).map(|number| remote.call::<u32>("anybody", &parcel(number, 8 << 10))).collect();
+        let _ = told.send(asked.len());
+        for asked in asked {
+            assert!(matches!(asked.await, Err(CallError::Ended(ExitReason::NoConnection))));
+        }
+    });
+    assert_eq!(all_asked.recv_timeout(SOON), Ok(ALL as usize));
+    (0..ALL).for_each(|number| assert_eq!(hear_number(&mut peer), number));
+    drop(peer);
+    asking.wait().unwrap();
 }
 
 fn a_peer_without_fragments_gets_whole_frames(on: &Systems) {

@@ -18,9 +18,11 @@ use crate::stream::Stream;
 pub(super) const NAP: Duration = Duration::from_micros(100);
 /// The reads in a row that make a stream of small messages.
 const STREAK: u32 = 32;
-/// The time in which so many come.
-const SOON: Duration = Duration::from_micros(STREAK as u64 * 20);
-/// The bytes that a read of small messages has at most.
+/// The reads after which naps begin again where they have ended and nothing was written since.
+const AGAIN: u32 = 8;
+/// The time that passes from one message of such a stream to the next at most, on average.
+const SOON: Duration = Duration::from_micros(20);
+/// The bytes of a small message at most, on average of a read.
 const SMALL: usize = 4 << 10;
 /// A burst of fewer bytes is not worth a nap.
 const FEW: usize = 256;
@@ -31,9 +33,10 @@ const LOW_WATER: u32 = 32 << 10;
 
 /// The reader's view of how a peer sends.
 pub(super) struct Pace {
-    /// The small reads in a row, and when the first of them was.
+    /// The reads of small messages in a row, when the first of them was, and the messages.
     streak: u32,
     since: Instant,
+    messages: u32,
     /// The number of the last write to the peer that is known.
     written: u64,
     napping: bool,
@@ -41,30 +44,39 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new() -> Pace {
-        Pace { streak: 0, since: now(), written: 0, napping: false }
+        Pace { streak: 0, since: now(), messages: 0, written: 0, napping: false }
     }
 
-    /// Returns true if the reader is to sleep before it reads again: it has read `len` bytes, and the peer
-    /// was written to so often.
-    pub(super) fn naps(&mut self, len: usize, written: u64, stream: &Stream) -> bool {
+    /// Returns true if the reader is to sleep before it reads again: it has read `len` bytes with so many
+    /// messages, and the peer was written to so often.
+    ///
+    /// The content of a read depends on how long a thread takes to wake: on a machine with nothing else to do
+    /// that may be the time of many messages. So it is messages whose rate counts, and not reads.
+    pub(super) fn naps(&mut self, len: usize, messages: u32, written: u64, stream: &Stream) -> bool {
         let is_told = mem::replace(&mut self.written, written) != written;
-        if self.napping {
-            if is_told || !(FEW..MANY).contains(&len) {
-                self.wake(stream);
-            }
-        } else if is_told || len > SMALL {
+        let is_big = len > SMALL.saturating_mul(messages as usize);
+        if self.napping && (is_told || is_big || !(FEW..MANY).contains(&len)) {
+            self.wake(stream);
+        } else if !self.napping && !is_told && !is_big {
+            self.count(messages, stream);
+        }
+        if is_told || is_big {
             self.streak = 0;
-        } else {
-            if self.streak == 0 {
-                self.since = now();
-            }
-            self.streak += 1;
-            if self.streak == STREAK {
-                self.streak = 0;
-                self.napping = now() - self.since < SOON && stream.wake_at(LOW_WATER);
-            }
         }
         self.napping
+    }
+
+    /// Counts a read of small messages, and begins to nap if it was one too many.
+    fn count(&mut self, messages: u32, stream: &Stream) {
+        if self.streak == 0 {
+            (self.since, self.messages) = (now(), 0);
+        }
+        self.streak += 1;
+        self.messages = self.messages.saturating_add(messages);
+        if self.streak >= STREAK {
+            self.streak = 0;
+            self.napping = now() - self.since < SOON * self.messages && stream.wake_at(LOW_WATER);
+        }
     }
 
     /// Ends the naps: whatever comes, or has come, wakes the reader.
@@ -72,6 +84,7 @@ impl Pace {
         if mem::take(&mut self.napping) {
             // The number was set before, so it can be set.
             stream.wake_at(1);
+            (self.streak, self.since, self.messages) = (STREAK - AGAIN, now(), 0);
         }
     }
 }
@@ -91,19 +104,46 @@ mod tests {
         let stream = Stream::Plain(listener.accept().wait().unwrap().0);
         let Stream::Plain(socket) = &stream else { return };
         peer.write_all(b"few").wait().unwrap();
-        let (mut pace, small) = (Pace::new(), FEW - 1);
-        for (len, written) in [(small, 0), (MANY, 0), (FEW, 1)] {
-            let before = pace.written;
-            // Where this thread stands still meanwhile, what has been read is no stream.
-            while !pace.naps(small, before, &stream) {}
-            assert!(timeout(Duration::from_millis(5), socket.readable()).wait().is_err(), "it naps");
-            assert!(pace.naps(FEW, before, &stream), "so much is worth a nap");
-            assert!(!pace.naps(len, written, &stream));
-            socket.readable().wait().unwrap();
+        let mut pace = Pace::new();
+        let is_quiet =
+            |socket: &TcpStream| timeout(Duration::from_millis(5), socket.readable()).wait().is_err();
+        // A few messages a read, and many of them: it is their rate that counts.
+        for (small, many) in [(FEW - 1, 4), (2 * SMALL, 100)] {
+            for (len, written) in [(FEW - 1, 0), (MANY, 0), (FEW, 1)] {
+                let before = pace.written;
+                // Where this thread stands still meanwhile, what has been read is no stream.
+                while !pace.naps(small, many, before, &stream) {}
+                assert!(is_quiet(socket), "it naps");
+                assert!(pace.naps(FEW, 4, before, &stream), "so much is worth a nap");
+                assert!(!pace.naps(len, 4, before + written, &stream));
+                socket.readable().wait().unwrap();
+            }
         }
+        // Where nothing was written, it naps again soon; a message that is big ends that.
+        let before = pace.written;
+        while !pace.naps(FEW, 4, before, &stream) {}
+        assert!(!pace.naps(FEW - 1, 4, before, &stream));
+        assert_eq!(pace.streak, STREAK - AGAIN);
+        assert!(!pace.naps(FEW, 0, before, &stream));
+        assert_eq!(pace.streak, 0);
         // No small messages, and some to which something is written each time.
-        for written in 2..2 * u64::from(STREAK) {
-            assert!(!pace.naps(small, written, &stream) && !pace.naps(SMALL + 1, written, &stream));
+        for written in before + 1..before + 2 * u64::from(STREAK) {
+            assert!(!pace.naps(FEW, 4, written, &stream) && !pace.naps(SMALL + 1, 1, written, &stream));
+        }
+    }
+
+    #[test]
+    fn a_reader_that_hears_little_does_not_nap() {
+        let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).wait().unwrap();
+        let stream = Stream::Plain(listener.accept().wait().unwrap().0);
+        let mut pace = Pace::new();
+        for _ in 0..3 * STREAK {
+            // A message at a time, at longer distances than a stream has them.
+            if let Some(first) = pace.since.checked_sub(2 * SOON) {
+                pace.since = first;
+            }
+            assert!(!pace.naps(FEW, 1, 0, &stream));
         }
     }
 }

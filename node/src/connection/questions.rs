@@ -29,7 +29,7 @@ impl Connection {
         };
         drop(tables);
         drop(given_up);
-        self.outbox.kick();
+        self.write_out();
         refused
     }
 

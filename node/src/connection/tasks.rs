@@ -80,7 +80,7 @@ impl Connection {
         let mut pace = Pace::new();
         let mut linger = None;
         loop {
-            let mut big = false;
+            let (mut big, mut messages) = (false, 0);
             let mut bytes = &buffer[..len];
             while let Some(frame) = packets.next(&mut bytes).map_err(|error| error.to_string())? {
                 (heard, grace) = (now(), Some(GRACE));
@@ -88,6 +88,7 @@ impl Connection {
                     continue;
                 }
                 if let Some(message) = inbound.frame(frame).map_err(|error| error.to_string())? {
+                    messages += 1;
                     big |= message.payload_len() > BIG;
                     // The program's types read the term: that is code of the program's.
                     if catch_unwind(AssertUnwindSafe(|| self.receive(&message))).is_err() {
@@ -127,9 +128,9 @@ impl Connection {
             if linger.is_none() {
                 self.flush();
             }
-            // Behind a read that has filled its buffer there is more already.
-            if !is_full && pace.naps(len, self.writes.load(Relaxed), &self.stream) {
-                if unless_stopped(&self.stopped, sleep(NAP)).await.is_none() {
+            if pace.naps(len, messages, self.writes.load(Relaxed), &self.stream) {
+                // Behind a read that has filled its buffer there is more already.
+                if !is_full && unless_stopped(&self.stopped, sleep(NAP)).await.is_none() {
                     return Ok(());
                 }
                 match self.stream.try_read(&mut buffer) {
@@ -210,10 +211,16 @@ impl Connection {
             }
             let filled = match taken {
                 Taken::Some => Some(Ok(())),
-                _ => unless_stopped(&self.stopped, timeout(patience, self.outbox.filled())).await,
+                _ => {
+                    self.outbox.rest();
+                    unless_stopped(&self.stopped, timeout(patience, self.outbox.filled())).await
+                }
             };
             patience = interval;
             taken = self.outbox.take(&mut bytes);
+            if taken == Taken::Lent && filled.is_some() {
+                continue;
+            }
             let tick = bytes.is_empty() && filled.is_some_and(|filled| filled.is_err());
             if tick {
                 // A connection that is idle keeps no memory for what it may have to write.
