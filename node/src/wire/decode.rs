@@ -27,6 +27,8 @@ pub const MAX_DEPTH: usize = 512;
 /// program says otherwise. Where calls take much, as in a build for debugging, that ends sooner than at
 /// [`MAX_DEPTH`].
 const MAX_STACK: usize = 128 << 10;
+/// The depth up to which nobody looks, as most terms go no deeper.
+const SHALLOW: usize = 8;
 /// The bytes of memory that may be built for each byte that is read: a term takes 32, and one byte at least.
 const BUDGET_PER_BYTE: usize = 32;
 /// The bytes of memory that may be built in any case, so that small messages may use large types.
@@ -51,7 +53,7 @@ pub struct Decoder<'a> {
     budget: usize,
     /// The containers that have been opened and not closed.
     depth: usize,
-    /// The address on the stack where the outermost of these was opened.
+    /// The address on the stack where the one of level [`SHALLOW`] was opened.
     bottom: usize,
     /// The origin of the message, for types that need to know it.
     context: Option<&'a (dyn Any + Send + Sync)>,
@@ -305,18 +307,27 @@ impl<'a> Decoder<'a> {
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
     ) -> Result<T, DecodeError> {
-        let on_stack = 0_u8;
-        let here = (&raw const on_stack).addr();
-        if self.depth == 0 {
-            self.bottom = here;
-        }
-        if self.depth == MAX_DEPTH || self.bottom.abs_diff(here) > MAX_STACK {
-            return Err(Why::Depth { limit: self.depth }.into());
+        if self.depth >= SHALLOW {
+            self.check_depth()?;
         }
         self.depth += 1;
         let value = read(self)?;
         self.depth -= 1;
         Ok(value)
+    }
+
+    /// Checks that there may be another level.
+    #[cold]
+    fn check_depth(&mut self) -> Result<(), DecodeError> {
+        let on_stack = 0_u8;
+        let here = (&raw const on_stack).addr();
+        if self.depth == SHALLOW {
+            self.bottom = here;
+        }
+        if self.depth == MAX_DEPTH || self.bottom.abs_diff(here) > MAX_STACK {
+            return Err(Why::Depth { limit: self.depth }.into());
+        }
+        Ok(())
     }
 
     /// Returns how many levels deep this is.
