@@ -198,10 +198,10 @@ impl Connection {
             Some(payload) => out.of(outgoing, payload),
             None => Ok(()),
         })?;
-        let limits = self.shared.settings.limits;
-        let in_parts = self.peer.agreed.contains(Flags::FRAGMENTS);
-        let limit = if in_parts { limits.message } else { limits.frame.min(limits.message) };
-        if frame.len() > limit { Err(EncodeError::TooLong { limit }) } else { Ok(frame) }
+        match frame.is_above(self.peer.agreed, &self.shared.settings.limits) {
+            Some(limit) => Err(EncodeError::TooLong { limit }),
+            None => Ok(frame),
+        }
     }
 
     /// Queues a signal. The caller holds the lock of the tables where the order matters, and kicks the outbox

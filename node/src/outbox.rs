@@ -175,7 +175,7 @@ impl Outbox {
             return Err(Refused::Closed);
         }
         let sender = LazyCell::new(|| Sender::current().0);
-        let big = self.fragments && lanes::is_big(frame.len());
+        let big = self.fragments && lanes::is_big(frame);
         if state.is_full(|| big || state.lanes.hold_back(*sender, to)) {
             if big && state.lanes.len() >= FULL {
                 // Whoever is forgotten writes its message once more.
@@ -232,7 +232,7 @@ impl Outbox {
             self.untold.store(untold + frame.len(), Relaxed);
         }
         state.longest = state.longest.max(frame.len());
-        let big = self.fragments && lanes::is_big(frame.len());
+        let big = self.fragments && lanes::is_big(frame);
         if !big && state.lanes.is_empty() {
             return frame.write_whole(&mut state.told, &mut state.bytes);
         }

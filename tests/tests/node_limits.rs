@@ -231,8 +231,16 @@ fn a_message_above_the_limit_is_handed_back(on: &Systems) {
     assert!(matches!(sent, Err(TrySendError::Closed((1, bytes))) if bytes.len() == 2 << 20));
     let asked = back.call::<u32>("anybody", &parcel(1, 2 << 20)).wait();
     assert_eq!(asked, Err(CallError::Question(EncodeError::TooLong { limit: 1 << 20 })));
+    // The longest message that goes out is the longest one that comes in.
+    let there = back.process::<Parcel>("asked");
+    let too_long = (1 << 20) - 40..1 << 20;
+    let too_long = too_long.into_iter().find(|len| there.send(parcel(1, *len)).wait().is_err()).unwrap();
+    let to_us = remote.process::<Parcel>("asked");
+    to_us.send(parcel(1, too_long - 1)).wait().unwrap();
+    eventually("it has come", || node.dropped() == (0, 1));
+    assert_eq!(node.nodes(), ["other@localhost"]);
     // The other side does not know our limit: what it sends ends the connection.
-    remote.process::<Parcel>("asked").send(parcel(1, 2 << 20)).wait().unwrap();
+    to_us.send(parcel(1, too_long)).wait().unwrap();
     let NodeEvent::Down { why, .. } = events.recv().wait().unwrap() else { panic!("it is not up twice") };
     assert_eq!(why, "a message has more than 1048576 bytes");
 }

@@ -16,13 +16,13 @@ use std::collections::{BTreeMap, VecDeque};
 use super::Receiver;
 use crate::wire::{Frame, Parts, Told};
 
-/// The bytes of a frame of a message from which on it is cut, and of each part, as in OTP.
+/// The bytes of a message from which on it is cut, and of each part, as in OTP.
 const FRAGMENT: usize = 64 << 10;
 
-/// Returns true if a frame of so many bytes is to go out in fragments. Its header comes on top of that, with
-/// 255 atoms at most, which is more only where all of them are very long and new.
-pub(super) fn is_big(len: usize) -> bool {
-    len > FRAGMENT
+/// Returns true if a frame is to go out in fragments. What counts is the message; a header comes on top of it,
+/// which has more than 64 KiB only where most of its 255 atoms are very long and new.
+pub(super) fn is_big(frame: &Frame) -> bool {
+    frame.message_len() > FRAGMENT
 }
 
 /// The messages that go out by turns.
@@ -267,7 +267,7 @@ mod tests {
     }
 
     fn append(lanes: &mut Lanes, sender: Option<u64>, to: Receiver, mut frame: Frame, out: &mut Out) {
-        let big = is_big(frame.len());
+        let big = is_big(&frame);
         match lanes.behind(sender, to) {
             None if !big => frame.write_whole(&mut out.told, &mut out.bytes),
             lane => lanes.append(lane, sender, to, &mut frame, big),

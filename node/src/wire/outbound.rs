@@ -10,12 +10,16 @@ use super::control::Control;
 use super::encode::Encoder;
 use super::error::EncodeError;
 use super::flags::Flags;
-use super::frame::{FRAME_HEAD, write_frame_to};
+use super::frame::{FRAME_HEAD, Limits, write_frame_to};
 use super::tag;
 use super::term::Binary;
 
 pub(crate) use self::atoms::{Atoms, Told};
 
+/// The bytes of the length in front of a frame.
+const LENGTH: usize = 4;
+/// The bytes in front of what a frame without a header says.
+const PASSED_HEAD: usize = LENGTH + 2;
 /// The bytes of a binary from which on a frame refers to it. A frame with one is longer than a fragment.
 const LARGE: usize = 64 << 10;
 /// The memory of a frame that is worth a copy of the last bytes, so that these do not keep it.
@@ -109,6 +113,22 @@ impl Frame {
         self.bytes.len() + self.shared.len
     }
 
+    /// Returns how many bytes the message has, without what stands in front of it. The frame is one for a
+    /// peer that takes headers.
+    pub(crate) fn message_len(&self) -> usize {
+        self.len() - FRAME_HEAD
+    }
+
+    /// Returns the limit that this frame is above, if it is above one, as a peer counts on which these flags
+    /// have been agreed, and which has the same limits.
+    pub(crate) fn is_above(&self, agreed: Flags, limits: &Limits) -> Option<usize> {
+        let head = if agreed.contains(Flags::DIST_HDR_ATOM_CACHE) { FRAME_HEAD } else { PASSED_HEAD };
+        let in_parts = agreed.contains(Flags::FRAGMENTS);
+        let too_long = (self.len() - head > limits.message).then_some(limits.message);
+        let too_long_at_once = (!in_parts && self.len() - LENGTH > limits.frame).then_some(limits.frame);
+        too_long.into_iter().chain(too_long_at_once).min()
+    }
+
     /// Returns how many bytes it takes while it waits: its atoms, too.
     pub(crate) fn memory(&self) -> usize {
         self.len() + self.atoms.memory()
@@ -139,7 +159,7 @@ impl Frame {
 
     /// Takes all that goes out in fragments, and leaves an empty frame.
     pub(crate) fn take_parts(&mut self) -> Parts {
-        let left = self.len() - FRAME_HEAD;
+        let left = self.message_len();
         let Frame { bytes, shared, atoms } = self;
         let (shared, atoms) = (mem::take(shared), atoms.take());
         let mut frame = Frame { bytes: mem::take(bytes), shared, atoms };
@@ -245,12 +265,13 @@ impl Parts {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use super::*;
     use crate::wire::kept::Whole;
     use crate::wire::term::{ClosureHeader, Fun, FunKind};
-    use crate::wire::{Atom, Pid, Target, Term, ToTerm, write_frame};
+    use crate::wire::{Atom, Inbound, Packets, Pid, Target, Term, ToTerm, write_frame};
 
     const FLAGS: Flags = Flags::OFFERED;
 
@@ -348,6 +369,41 @@ mod tests {
         assert!(parts.frame.bytes.capacity() <= LAST);
         let rest = written(&mut parts, LARGE);
         assert!(rest.ends_with(b"m\0\0\0\x03end"));
+    }
+
+    #[test]
+    fn a_frame_is_above_the_limits_just_where_a_peer_with_them_says_so() {
+        let without_headers = FLAGS - Flags::DIST_HDR_ATOM_CACHE - Flags::FRAGMENTS;
+        for agreed in [FLAGS, FLAGS - Flags::FRAGMENTS, without_headers] {
+            let mut frame = Frame::default();
+            frame.write(agreed, &control(), |out| out.value(&binary(1_000))).unwrap();
+            let mut bytes = Vec::new();
+            frame.write_whole(&mut Told::default(), &mut bytes);
+            let (mut either, len) = (BTreeSet::new(), bytes.len());
+            for limit in len - 100..=len {
+                let large = 2 * len;
+                for (message, at_once) in [(limit, large), (large, limit)] {
+                    let limits = Limits { message, frame: at_once, ..Limits::default() };
+                    let mut packets = Packets::frames(at_once);
+                    let taken = packets.next(&mut &bytes[..]).and_then(|packet| {
+                        let mut inbound = Inbound::new(agreed, limits);
+                        inbound.frame(packet.unwrap())
+                    });
+                    // A peer that takes parts reads no frame that is nearly as long as one may be.
+                    if message == large && agreed.contains(Flags::FRAGMENTS) {
+                        assert_eq!(frame.is_above(agreed, &limits), None);
+                        continue;
+                    }
+                    either.insert((message < large, taken.is_err()));
+                    assert_eq!(
+                        frame.is_above(agreed, &limits),
+                        taken.is_err().then_some(limit),
+                        "{agreed:?}"
+                    );
+                }
+            }
+            assert_eq!(either.len(), if agreed.contains(Flags::FRAGMENTS) { 2 } else { 4 });
+        }
     }
 
     #[test]
