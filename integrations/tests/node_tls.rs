@@ -27,7 +27,10 @@ use self::hostile::{
     strangers_are_refused_and_leave_nothing, what_a_peer_invents_is_forgotten,
     what_breaks_the_protocol_ends_the_connection_and_nothing_else,
 };
-use self::memory::{a_hostile_peer_takes_little_memory, who_does_not_keep_up_takes_little_memory};
+use self::memory::{
+    a_connection_that_has_ended_keeps_no_memory, a_hostile_peer_takes_little_memory,
+    who_does_not_keep_up_takes_little_memory,
+};
 use self::questions::{a_gen_server_is_asked_by_its_reference, processes_go_out_and_come_back};
 use self::relations::{
     a_question_is_answered_as_by_gen_server, erlang_asks_as_it_asks_a_gen_server, links_end_both_sides,
@@ -80,6 +83,7 @@ laws! {
         a_stream_of_small_messages_may_pause_at_any_time,
         a_hostile_peer_takes_little_memory,
         who_does_not_keep_up_takes_little_memory,
+        a_connection_that_has_ended_keeps_no_memory,
     }
     native {
         messages_go_both_ways,

@@ -19,7 +19,10 @@ use self::hostile::{
     strangers_are_refused_and_leave_nothing, what_a_peer_invents_is_forgotten,
     what_breaks_the_protocol_ends_the_connection_and_nothing_else,
 };
-use self::memory::{a_hostile_peer_takes_little_memory, who_does_not_keep_up_takes_little_memory};
+use self::memory::{
+    a_connection_that_has_ended_keeps_no_memory, a_hostile_peer_takes_little_memory,
+    who_does_not_keep_up_takes_little_memory,
+};
 use self::scripted::{SOON, Scripted};
 
 #[path = "node_memory/bombs.rs"]
@@ -52,6 +55,7 @@ laws! {
         a_stream_of_small_messages_may_pause_at_any_time,
         a_hostile_peer_takes_little_memory,
         who_does_not_keep_up_takes_little_memory,
+        a_connection_that_has_ended_keeps_no_memory,
     }
     two_workers {
         strangers_are_refused_and_leave_nothing,

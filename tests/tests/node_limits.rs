@@ -2,14 +2,20 @@
 //! is more than is allowed.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::TcpListener;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use twoply_core::Wait;
 use twoply_core::actor::{ExitReason, Process};
 use twoply_core::channel::{SendError, TrySendError};
 use twoply_core::promise::Resolver;
+use twoply_core::time::timeout;
 use twoply_node::wire::{
-    Atom, Binary, Control, EncodeError, Flags, FromTerm, Limits, MAX_DEPTH, Own, Target, Term,
+    Atom, Binary, Control, EncodeError, Flags, FromTerm, Limits, MAX_DEPTH, Own, Status, Target, Term,
+    write_frame,
 };
 use twoply_node::{Builder, CallError, Event as NodeEvent, Node};
 use twoply_tests::{ErlangNode, Systems, eventually, laws};
@@ -31,6 +37,7 @@ laws! {
         a_message_above_the_limit_is_handed_back,
         big_messages_arrive_whole_both_ways,
         a_deep_message_is_refused_before_the_stack_ends,
+        the_buffers_of_a_connection_are_as_the_program_has_them,
     }
 }
 
@@ -311,5 +318,82 @@ fn a_deep_message_is_refused_before_the_stack_ends(on: &Systems) {
         let wrong = Term::Tuple(vec![Term::atom("inside"), Term::List(vec![deep, Term::atom("else")])]);
         peer.say_at_once(&Control::Send { from, to, urgent: false }, [&wrong as _, &leaf(number) as _]);
         assert_eq!(hearing.recv_timeout(SOON), Ok(number as u32), "the reader goes on");
+    }
+}
+
+/// Connects a node of ours and a peer.
+type Meet = fn(&Systems, &Node) -> Scripted;
+
+fn we_are_connected_to(_: &Systems, node: &Node) -> Scripted {
+    Scripted::connect(node, "peer@localhost")
+}
+
+fn we_connect(on: &Systems, node: &Node) -> Scripted {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    node.add_peer("peer@localhost", listener.local_addr().unwrap());
+    let connecting = node.clone();
+    drop(on.here().spawn(async move { connecting.connect("peer@localhost").await.map(drop) }));
+    let (stream, _) = listener.accept().unwrap();
+    Scripted::accept(stream, Scripted::own("peer@localhost"), Status::Ok).unwrap()
+}
+
+/// The time for which what is full takes nothing.
+const FULL: Duration = Duration::from_millis(300);
+
+/// Returns how many bytes a node takes for a peer that reads nothing, up to `enough`, until it takes none for
+/// that `long`.
+fn taken(on: &Systems, meet: Meet, builder: Builder, long: Duration, enough: usize) -> usize {
+    let node = start(on, builder);
+    let peer = meet(on, &node);
+    eventually("it is up", || node.nodes().len() == 1);
+    let there = node.connected("peer@localhost").unwrap().process::<Parcel>("anybody");
+    let len = 32 << 10;
+    let taking = on.here().spawn(async move {
+        let mut taken = 0;
+        while taken < enough && matches!(timeout(long, there.send(parcel(1, len))).await, Ok(Ok(()))) {
+            taken += len;
+        }
+        taken
+    });
+    let taken = taking.wait().unwrap();
+    drop(peer);
+    taken
+}
+
+/// As [`taken`], of the bytes that come to a node which does not read them.
+fn written(on: &Systems, meet: Meet, builder: Builder, long: Duration, enough: usize) -> usize {
+    // The first message that waits for its process is too much.
+    let limits = Limits { waiting: 0, ..Limits::default() };
+    let node = start(on, builder.limits(limits));
+    let stuck = async |_me: Process<Parcel>| std::future::pending::<()>().await;
+    let stuck = twoply_tests::builder(on).capacity(1).spawn(stuck).unwrap();
+    node.register("stuck", &stuck).unwrap();
+    let mut peer = meet(on, &node);
+    set_socket_send_buffer_size(&peer.stream, 4 << 10).unwrap();
+    peer.stream.set_write_timeout(Some(long)).unwrap();
+    let to = Target::Name(Atom::new("stuck").unwrap());
+    let control = Control::Send { from: Some(peer.pid(1)), to, urgent: false };
+    let mut frame = Vec::new();
+    write_frame(peer.peer.agreed, &control, &mut frame, |out| out.value(&parcel(1, 1_000))).unwrap();
+    let mut written = 0;
+    while written < enough
+        && let Ok(len) = peer.stream.write(&frame[written % frame.len()..])
+    {
+        written += len;
+    }
+    stuck.exit(ExitReason::Kill);
+    written
+}
+
+fn the_buffers_of_a_connection_are_as_the_program_has_them(on: &Systems) {
+    let node = || Node::builder("ours@localhost");
+    for meet in [we_are_connected_to as Meet, we_connect] {
+        // A megabyte of it is in the node itself.
+        let (few, many) = (2 << 20, 3 << 20);
+        assert!(taken(on, meet, node().unsent_limit(4 << 10), FULL, few) < few);
+        assert!(taken(on, meet, node().unsent_limit(u32::MAX), SOON, many) >= many);
+        let (few, many) = (200 << 10, 300 << 10);
+        assert!(written(on, meet, node().unread_limit(4 << 10), FULL, few) < few);
+        assert!(written(on, meet, node().unread_limit(200 << 10), SOON, many) >= many);
     }
 }

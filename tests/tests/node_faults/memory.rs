@@ -5,8 +5,10 @@ use std::io::Write;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use twoply_core::Wait;
 use twoply_core::actor::{ExitReason, Process};
 use twoply_node::Node;
 use twoply_node::wire::{Atom, Control, Limits, Target, Term, write_frame};
@@ -16,7 +18,7 @@ use super::HEAP;
 use super::bombs::bombs;
 use super::hostile::peer_of;
 use super::reach::ours;
-use super::scripted::{Parcel, Scripted, parcel};
+use super::scripted::{Parcel, SOON, Scripted, parcel};
 
 /// The bytes that a connection takes in any case, with all that the test itself has for it.
 const SLACK: usize = 2 << 20;
@@ -119,5 +121,48 @@ pub(crate) fn who_does_not_keep_up_takes_little_memory(on: &Systems) {
         assert!(most <= (2 << 20) + SLACK, "{most} bytes wait for a peer");
         assert_eq!(node.nodes().len(), 1, "who does not read stays connected");
         stuck.exit(ExitReason::Kill);
+    });
+}
+
+/// Messages whose memory the connection keeps, and the node: that of the longest one.
+const KEPT: [usize; 2] = [6 << 20, 12 << 20];
+
+/// Somebody still knows a process of the peer's, and with it the connection.
+pub(crate) fn a_connection_that_has_ended_keeps_no_memory(on: &Systems) {
+    on.alone(|| {
+        let [node, peer] = ["ours@localhost", "peer@localhost"].map(|name| ours(on, Node::builder(name)));
+        peer.add_peer(node.name(), node.local_addr());
+        let (tell, told) = channel();
+        let sink = twoply_tests::builder(on).spawn(async move |mut me: Process<Parcel>| {
+            while let Some(parcel) = me.receive().await.message() {
+                let number = parcel.0;
+                drop(parcel);
+                let _ = tell.send(number);
+            }
+        });
+        let sink = sink.unwrap();
+        node.register("sink", &sink).unwrap();
+        let pid = peer.expose(&sink).unwrap();
+        for len in KEPT {
+            let connecting = peer.clone();
+            let remote = on.here().spawn(async move { connecting.connect("ours@localhost").await });
+            let there = remote.wait().unwrap().unwrap().process::<Parcel>("sink");
+            eventually("it is up", || node.nodes().len() == 1);
+            let known = node.connected("peer@localhost").unwrap().pid(&pid);
+            let before = HEAP.used();
+            there.send(parcel(1, len)).wait().unwrap();
+            assert_eq!(told.recv_timeout(SOON), Ok(1));
+            // What has been written is the peer's no more.
+            there.send(parcel(2, 0)).wait().unwrap();
+            assert_eq!(told.recv_timeout(SOON), Ok(2));
+            let kept = HEAP.used().saturating_sub(before);
+            assert!((len..3 * len).contains(&kept), "{kept} bytes are kept of {len}");
+            assert!(peer.disconnect("ours@localhost"));
+            eventually("it has gone with the connection", || {
+                node.nodes().is_empty() && HEAP.used() < before + SLACK
+            });
+            assert!(!known.is_local());
+        }
+        sink.exit(ExitReason::Kill);
     });
 }
