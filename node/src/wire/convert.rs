@@ -74,16 +74,40 @@ pub trait ToTerm {
 
     /// Returns true if this is `()`, so that a result of it is `ok` alone.
     #[doc(hidden)]
-    fn is_unit(&self) -> bool {
+    fn is_unit(&self, _: Sealed) -> bool {
         false
     }
 
     /// Returns the term, if this is one, which can be written in a quicker way.
     #[doc(hidden)]
-    fn as_whole(&self) -> Option<&Term> {
+    fn as_whole(&self, _: Sealed) -> Option<&Term> {
         None
     }
 }
+
+mod sealed {
+    /// The argument of methods that are this crate's own: nobody else can name it, and so write one of them.
+    ///
+    /// ```compile_fail,E0050
+    /// use twoply_node::wire::{EncodeError, Encoder, Term, ToTerm};
+    ///
+    /// struct Other(Term);
+    ///
+    /// impl ToTerm for Other {
+    ///     fn to_term(&self, out: &mut Encoder<'_>) -> Result<(), EncodeError> {
+    ///         out.value(&7)
+    ///     }
+    ///
+    ///     fn as_whole(&self) -> Option<&Term> {
+    ///         Some(&self.0)
+    ///     }
+    /// }
+    /// ```
+    #[derive(Clone, Copy, Debug)]
+    pub struct Sealed;
+}
+
+pub(super) use self::sealed::Sealed;
 
 /// A type whose values can be read from terms, which may borrow from their bytes. `#[derive(FromTerm)]`
 /// implements it for structs and enums. The table at [`ToTerm`] says what is what.
@@ -122,7 +146,7 @@ pub trait FromTerm<'a>: Sized {
 
     /// Returns the value of a result that is `ok` alone: `()` has one.
     #[doc(hidden)]
-    fn unit() -> Option<Self> {
+    fn unit(_: Sealed) -> Option<Self> {
         None
     }
 }
@@ -135,12 +159,12 @@ macro_rules! leads_to_a_value {
                 (**self).to_term(out)
             }
 
-            fn is_unit(&self) -> bool {
-                (**self).is_unit()
+            fn is_unit(&self, sealed: Sealed) -> bool {
+                (**self).is_unit(sealed)
             }
 
-            fn as_whole(&self) -> Option<&Term> {
-                (**self).as_whole()
+            fn as_whole(&self, sealed: Sealed) -> Option<&Term> {
+                (**self).as_whole(sealed)
             }
         }
     )*};
@@ -158,7 +182,7 @@ impl<'a, T: FromTerm<'a>> FromTerm<'a> for Box<T> {
         T::absent().map(Box::new)
     }
 
-    fn unit() -> Option<Box<T>> {
-        T::unit().map(Box::new)
+    fn unit(sealed: Sealed) -> Option<Box<T>> {
+        T::unit(sealed).map(Box::new)
     }
 }

@@ -5,7 +5,7 @@ mod slot;
 mod terms;
 
 use super::atom::{Atom, is_atom};
-use super::convert::ToTerm;
+use super::convert::{Sealed, ToTerm};
 use super::decode::MAX_DEPTH;
 use super::error::EncodeError;
 use super::outbound::{Atoms, Frame, Shared};
@@ -466,7 +466,7 @@ impl<'o> Encoder<'o> {
 /// # Ok::<(), twoply_node::wire::EncodeError>(())
 /// ```
 pub fn to_bytes<T: ToTerm + ?Sized>(value: &T) -> Result<Vec<u8>, EncodeError> {
-    if let Some(term) = value.as_whole() {
+    if let Some(term) = value.as_whole(Sealed) {
         return terms::whole(term);
     }
     scratch::bytes(&|bytes| {

@@ -177,7 +177,8 @@ pub enum EncodeError {
     /// A float is not a number or infinite: Erlang has no such floats.
     #[error("a float is not a finite number")]
     Float,
-    /// Something has more elements or bytes than the format can count.
+    /// Something has more elements or bytes than the format can count. In a map that is a
+    /// [`Term`](super::Term) keys and values both count, so it can have half as many pairs.
     #[error("more than 4,294,967,295 elements or bytes")]
     TooLarge,
     /// A struct has two fields of the same key.

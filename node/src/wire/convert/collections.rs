@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
 
-use super::{FromTerm, ToTerm};
+use super::{FromTerm, Sealed, ToTerm};
 use crate::wire::decode::{Decoder, Kind, List};
 use crate::wire::encode::Encoder;
 use crate::wire::error::{DecodeError, EncodeError, Why};
@@ -281,7 +281,7 @@ impl<'a, T: FromTerm<'a>> FromTerm<'a> for Nilable<T> {
 impl<T: ToTerm, E: ToTerm> ToTerm for Result<T, E> {
     fn to_term(&self, out: &mut Encoder<'_>) -> Result<(), EncodeError> {
         let (name, value): (_, &dyn ToTerm) = match self {
-            Ok(value) if value.is_unit() => return value.to_term(out),
+            Ok(value) if value.is_unit(Sealed) => return value.to_term(out),
             Ok(value) => ("ok", value),
             Err(error) => ("error", error),
         };
@@ -294,7 +294,7 @@ impl<T: ToTerm, E: ToTerm> ToTerm for Result<T, E> {
 impl<'a, T: FromTerm<'a>, E: FromTerm<'a>> FromTerm<'a> for Result<T, E> {
     fn from_term(input: &mut Decoder<'a>) -> Result<Result<T, E>, DecodeError> {
         if input.kind()? == Kind::Atom
-            && let Some(unit) = T::unit()
+            && let Some(unit) = T::unit(Sealed)
         {
             <()>::from_term(input)?;
             return Ok(Ok(unit));

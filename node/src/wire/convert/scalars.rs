@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{FromTerm, ToTerm};
+use super::{FromTerm, Sealed, ToTerm};
 use crate::wire::atom::Atom;
 use crate::wire::decode::{Decoder, Integer, Kind, List, TermRef};
 use crate::wire::encode::Encoder;
@@ -112,7 +112,7 @@ impl ToTerm for () {
         out.name("ok")
     }
 
-    fn is_unit(&self) -> bool {
+    fn is_unit(&self, _: Sealed) -> bool {
         true
     }
 }
@@ -125,7 +125,7 @@ impl<'a> FromTerm<'a> for () {
         }
     }
 
-    fn unit() -> Option<()> {
+    fn unit(_: Sealed) -> Option<()> {
         Some(())
     }
 }
@@ -260,7 +260,7 @@ impl ToTerm for Term {
         out.term(self)
     }
 
-    fn as_whole(&self) -> Option<&Term> {
+    fn as_whole(&self, _: Sealed) -> Option<&Term> {
         Some(self)
     }
 }
