@@ -32,6 +32,9 @@ pub(crate) struct FunctionTable {
     functions: Mutex<BTreeMap<Key, Arc<dyn Function>>>,
     /// The processes that others have started and that have not ended.
     running: Arc<AtomicUsize>,
+    /// The process that answers those who look at applications.
+    #[cfg(feature = "observer")]
+    pub(crate) applications: crate::observer::Applications,
 }
 
 /// A function, whatever its types are.

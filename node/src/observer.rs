@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::env::consts::{ARCH, OS};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::available_parallelism;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -198,25 +198,35 @@ fn ours(name: &str) -> Key {
     (Atom::known("twoply"), Atom::known(name), 0)
 }
 
-/// Returns the process that answers those who look at applications. There is one for all, as in Erlang, from
-/// the first question on.
-fn one_of_applications(
-    of: &Weak<Shared>,
-    running: &Mutex<Option<ProcessRef<Asked>>>,
-) -> Option<ProcessRef<Asked>> {
-    let running = || running.lock().unwrap_or_else(PoisonError::into_inner);
-    let alive = |running: &Option<ProcessRef<Asked>>| running.clone().filter(|process| !process.is_closed());
-    if let Some(process) = alive(&running()) {
-        return Some(process);
+/// The process that answers those who look at applications. There is one for all, as in Erlang, from the first
+/// question on.
+#[derive(Default)]
+pub(crate) struct Applications(Mutex<Option<ProcessRef<Asked>>>);
+
+impl Applications {
+    fn running(&self) -> MutexGuard<'_, Option<ProcessRef<Asked>>> {
+        // Nothing panics under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    let process = Builder::<Asked>::new().name(format!("{APPLICATIONS}:start_link2/3"));
-    let process = process.end_when_unreferenced(true).on(of.upgrade()?.spawner.backend());
-    let process = process.spawn(applications).ok()?;
-    let mut running = running();
-    // Another one may have been started meanwhile; then this one ends, as nobody refers to it.
-    let process = alive(&running).unwrap_or(process);
-    *running = Some(process.clone());
-    Some(process)
+
+    /// Returns the process, and starts it if there is none.
+    fn one_of(shared: &Shared) -> Option<ProcessRef<Asked>> {
+        let this = &shared.functions.applications;
+        let alive = |running: &Option<ProcessRef<Asked>>| running.clone().filter(|one| !one.is_closed());
+        if let Some(process) = alive(&this.running()) {
+            return Some(process);
+        }
+        let process = Builder::<Asked>::new().name(format!("{APPLICATIONS}:start_link2/3"));
+        let process = process.end_when_unreferenced(true).on(shared.spawner.backend());
+        let process = process.spawn(applications).ok()?;
+        let mut running = this.running();
+        // Another one may have been started meanwhile; then this one ends, as nobody refers to it.
+        let process = alive(&running).unwrap_or(process);
+        let last = running.replace(process.clone());
+        drop(running);
+        drop(last);
+        Some(process)
+    }
 }
 
 /// Answers those who look at applications: there are none.
@@ -318,10 +328,10 @@ impl Functions<'_> {
         // No process of Erlang's behaviours, so it is not asked for its state.
         let initial = |_: (Pid,)| async { (Atom::known("proc_lib"), Atom::known("init_p"), 5) };
         self.add("proc_lib", "translate_initial_call", initial);
-        let (of, running) = (shared(), Mutex::new(None));
+        let of = shared();
         self.add(APPLICATIONS, "start_link2", move |_: (Term, Term, Term)| {
-            let process = one_of_applications(&of, &running).ok_or(Atom::known("system_limit"));
-            async move { process }
+            let process = of.upgrade().and_then(|shared| Applications::one_of(&shared));
+            async move { process.ok_or(Atom::known("system_limit")) }
         });
         let of = shared();
         self.add_process(BACKEND, "procs_info", move |me: Process<Term>, (to,): (ProcessRef<_>,)| {

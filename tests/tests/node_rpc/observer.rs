@@ -146,6 +146,9 @@ pub(crate) fn no_page_of_an_observer_ends_it(on: &Systems) {
     assert_eq!(erlang.eval(&tables), "[]");
     let applications = "{[{app_ctrl,ours@localhost,[]},{app,kernel,{[],[],[],[]}}],true,true}";
     assert_eq!(erlang.eval(APPLICATIONS), applications);
+    // It is still the same where the program says once more that it may be looked at.
+    node.functions().add_observer();
+    assert_eq!(erlang.eval("Start() =:= {ok, Other}"), "true");
 
     // The window of a process.
     erlang.eval(
@@ -171,6 +174,9 @@ pub(crate) fn no_page_of_an_observer_ends_it(on: &Systems) {
     let has = "[{trap_exit,true},{registered_name,till},{current_function,{twoply,running,0}},{status,running},\
                {message_queue_len,0},{binary,[]}]";
     assert_eq!(eval(&info("Till", some)), has);
+    // Each once, however often it is asked for.
+    let many = format!("element(2, lists:unzip({}))", info("Till", "lists:duplicate(100000, dictionary)"));
+    assert_eq!(eval(&many), "[[]]");
     // Others are not told of a process that they do not know.
     let relations = info("Till", "[links, monitors, monitored_by]");
     let knows = "[{links, [Friend]}, {monitors, [{process, Friend}]}, {monitored_by, []}]";
