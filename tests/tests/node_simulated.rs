@@ -20,6 +20,8 @@ use self::cluster::{Arrival, Cluster, simulate};
 
 #[path = "node_simulated/cluster.rs"]
 mod cluster;
+#[path = "node_simulated/lingers.rs"]
+mod lingers;
 // Not each suite needs all of it.
 #[allow(dead_code)]
 #[path = "../../core/tests/simulated_net/toy.rs"]
