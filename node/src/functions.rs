@@ -1,9 +1,7 @@
 //! [`Functions`]: what other nodes may call of this one, and start processes of.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -12,6 +10,7 @@ use twoply_core::channel::oneshot;
 
 use crate::Node;
 use crate::connection::{Connection, From};
+use crate::contain;
 use crate::local::Typed;
 use crate::node::Shared;
 use crate::outgoing::Outgoing;
@@ -257,23 +256,12 @@ impl Start<'_, '_> {
 
     /// Reads the arguments, which is code of the program's.
     fn arguments<A: FromArguments>(&mut self) -> Result<A, String> {
-        let read = catch_unwind(AssertUnwindSafe(|| A::read(self.arguments)));
-        read.unwrap_or_else(|payload| Err(DecodeError::refused(text(&*payload))))
-            .map_err(|error| error.to_string())
+        contain::read(|| A::read(self.arguments)).map_err(|error| error.to_string())
     }
 
     fn undecodable(self, error: String) -> Result<Pid, Atom> {
         let error = Term::Tuple(vec![Term::atom("undecodable"), Term::text(error)]);
         self.run(async move |owed: Owed| owed.raised(error, Vec::new()))
-    }
-}
-
-/// Returns the text of a panic.
-fn text(payload: &(dyn Any + Send)) -> String {
-    match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
-        _ => "it has panicked".to_owned(),
     }
 }
 

@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod connection;
+mod contain;
 mod functions;
 mod local;
 mod log;

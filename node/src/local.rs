@@ -12,6 +12,7 @@ use twoply_core::channel::TrySendError;
 use twoply_core::task::Spawner;
 
 use crate::connection::Connection;
+use crate::contain;
 use crate::question::Way;
 use crate::waiting::Held;
 use crate::wire::{DecodeError, Decoder, FromTerm};
@@ -425,7 +426,7 @@ impl<M: for<'a> FromTerm<'a> + Send + 'static> Inlet for Typed<M> {
     ) -> Result<(), DecodeError> {
         let way = Way { connection: Arc::clone(connection), asked: Some(self.process.pid()) };
         let mut payload = payload.with_context(&way);
-        let message = M::from_term(&mut payload)?;
+        let message = contain::read(|| M::from_term(&mut payload))?;
         payload.finish()?;
         let hold = |message| Item::Message(message, connection.waiting.hold(&self.process.pid(), len));
         // Nobody but readers begins to queue, and order counts among what one of them delivers.

@@ -78,7 +78,7 @@ pub(crate) struct Shared {
     /// The lines about messages, and about answers, that are not understood.
     misunderstood: Log,
     answers: Log,
-    /// The lines about messages at which a type panics.
+    /// The lines about messages at which code of the program panics.
     panics: Log,
     /// The lines about peers that are refused.
     refusals: Log,
@@ -168,10 +168,10 @@ impl Shared {
         self.answers.say(&format_args!("{}: an answer is not what was expected: {error}", self.own.name));
     }
 
-    /// Counts and says that a type has panicked at a message of this peer's.
-    pub(crate) fn panicked(&self, peer: &str) {
-        self.undecodable();
-        self.panics.say(&format_args!("{}: a message of {peer}'s makes its reader panic", self.own.name));
+    /// Says that code of the program's has panicked at a message of this peer's.
+    pub(crate) fn panicked(&self, peer: &str, panic: &str) {
+        self.panics
+            .say(&format_args!("{}: a message of {peer}'s makes its reader panic: {panic}", self.own.name));
     }
 
     /// Counts, tells and says that a peer is refused, which has called itself `name`.

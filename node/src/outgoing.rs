@@ -9,6 +9,7 @@ use twoply_core::actor::{ExitReason, Pid, ProcessRef};
 use twoply_core::promise::{Failure, Resolver};
 
 use crate::connection::{Asked, Call};
+use crate::contain;
 use crate::local::Typed;
 use crate::node::{CallError, Shared};
 use crate::wire::{self, Decoder, EncodeError, Encoder, FromTerm, Reference, ToTerm};
@@ -96,7 +97,7 @@ struct Resolving<R> {
 impl<R: for<'a> FromTerm<'a> + Send + 'static> Asked for Resolving<R> {
     fn answer(self: Box<Self>, answer: Result<&mut Decoder<'_>, CallError>) {
         let answer = match answer {
-            Ok(payload) => R::from_term(payload).map_err(|error| {
+            Ok(payload) => contain::read(|| R::from_term(payload)).map_err(|error| {
                 self.shared.undecodable_answer(&error);
                 Failure::Broken
             }),

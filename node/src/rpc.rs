@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use twoply_core::actor::{ExitReason, MonitorRef, Pid, Process};
 
 use crate::connection::{Connection, Entered, Outcome, Starting, Tie, Wanted};
+use crate::contain;
 use crate::node::{GiveUp, Pending, Route};
 use crate::outbox::Sender;
 use crate::outgoing::Outgoing;
@@ -398,7 +399,7 @@ where
         tell(match answer {
             Ok(payload) => match bad_rpc(&mut payload.clone()) {
                 Some(reason) => Err(RpcError::Raised { class: Atom::known("exit"), reason }),
-                None => R::from_term(payload).map_err(RpcError::Result),
+                None => contain::read(|| R::from_term(payload)).map_err(RpcError::Result),
             },
             Err(CallError::Ended(reason)) => Err(RpcError::Ended(reason)),
             Err(CallError::Question(error)) => Err(RpcError::Arguments(error)),
@@ -425,7 +426,9 @@ fn result<R: for<'a> FromTerm<'a>>(outcome: Outcome<'_, '_>, tag: &Reference) ->
         Outcome::Lost => return Err(RpcError::lost()),
     };
     match tagged(&mut input.clone(), tag) {
-        Some((class, mut value)) if *class == *"return" => R::from_term(&mut value).map_err(RpcError::Result),
+        Some((class, mut value)) if *class == *"return" => {
+            contain::read(|| R::from_term(&mut value)).map_err(RpcError::Result)
+        }
         Some((class, mut value)) => {
             let reason = Term::from_term(&mut value).map_err(RpcError::Result)?;
             Err(RpcError::Raised { class, reason })

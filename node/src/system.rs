@@ -7,6 +7,7 @@ use twoply_core::channel::oneshot;
 
 use crate::Node;
 use crate::connection::{Connection, From, GEN_CALL, serial};
+use crate::contain;
 use crate::functions::{How, count};
 use crate::node::Shared;
 use crate::outbox::Sender;
@@ -34,7 +35,7 @@ type UndecodableHook = Arc<dyn Fn(&Pid, TermRef<'_>, &DecodeError) + Send + Sync
 impl Node {
     /// Sets what answers requests of the module `sys`, such as `get_state` and `get_status`, to processes
     /// whose type does not read them: `hook` is told the process and the request. Without one, and where it
-    /// returns nothing, they are answered `{error, not_supported}`. A reader of a connection runs it, so it
+    /// returns nothing or panics, they are answered `{error, not_supported}`. A reader of a connection runs it, so it
     /// must not wait.
     ///
     /// # Examples
@@ -54,8 +55,9 @@ impl Node {
     /// Sets what is told of messages that processes do not understand: the process, the message, and the
     /// error, which says where in it. They are counted in any case ([`dropped`](Node::dropped)). Without one
     /// the standard error stream tells of them, once a second at most. So it does in any case of answers of
-    /// another type than was asked for, of requests to `rex` that are none, and of messages at which a type
-    /// panics, which are counted, too. A reader of a connection runs it, so it must not wait.
+    /// another type than was asked for and of requests to `rex` that are none, which are counted, too; and of
+    /// hooks that panic. A type that panics does not understand the message. A reader of a connection runs the
+    /// hook, so it must not wait.
     pub fn on_undecodable(&self, hook: impl Fn(&Pid, TermRef<'_>, &DecodeError) + Send + Sync + 'static) {
         self.shared().hooks().undecodable = Some(Arc::new(hook));
     }
@@ -141,6 +143,12 @@ impl Connection {
         Ok(())
     }
 
+    /// Runs a hook of the program's. One that panics is told of, and says nothing.
+    fn hook<T>(&self, hook: impl FnOnce() -> T) -> Option<T> {
+        let ran = contain::run(hook);
+        ran.inspect_err(|panic| self.shared.panicked(&self.peer.name, panic)).ok()
+    }
+
     /// Does with a message that its receiver does not understand what is due.
     pub(crate) fn misunderstood(&self, to: &Target, payload: &Decoder<'_>, error: &DecodeError) {
         let pid = match to {
@@ -150,7 +158,7 @@ impl Connection {
         };
         if let Some((from, request)) = request_in(payload.clone()) {
             let hook = self.shared.hooks().system.clone();
-            let answer = pid.as_ref().zip(hook).and_then(|(pid, hook)| hook(pid, &request));
+            let answer = pid.as_ref().zip(hook).and_then(|(pid, hook)| self.hook(|| hook(pid, &request))?);
             return match answer {
                 Some(answer) => self.reply(&from, &answer),
                 None => self.reply(&from, &Err::<(), _>(Atom::known("not_supported"))),
@@ -164,7 +172,7 @@ impl Connection {
         let hook = self.shared.hooks().undecodable.clone();
         let told = pid.as_ref().zip(hook).and_then(|whom| Some((whom, payload.clone().term().ok()?)));
         match (told, &pid, to) {
-            (Some(((pid, hook), message)), ..) => hook(pid, message, error),
+            (Some(((pid, hook), message)), ..) => _ = self.hook(|| hook(pid, message, error)),
             (None, Some(pid), _) => self.shared.log_undecodable(pid, error),
             (None, None, Target::Name(name)) => self.shared.log_undecodable(name, error),
             (None, None, _) => self.shared.log_undecodable(&"a process", error),

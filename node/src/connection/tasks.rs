@@ -1,7 +1,6 @@
 //! The two tasks of a connection: one reads, one writes.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use twoply_core::time::{now, sleep, timeout, timeout_at};
 
 use super::Connection;
 use super::pace::{NAP, Pace};
+use crate::contain;
 use crate::node::Settings;
 use crate::outbox::Taken;
 use crate::wire::{Inbound, Packets};
@@ -90,9 +90,9 @@ impl Connection {
                 if let Some(message) = inbound.frame(frame).map_err(|error| error.to_string())? {
                     messages += 1;
                     big |= message.payload_len() > BIG;
-                    // The program's types read the term: that is code of the program's.
-                    if catch_unwind(AssertUnwindSafe(|| self.receive(&message))).is_err() {
-                        self.shared.panicked(&self.peer.name);
+                    // Wakers and destructors of the program's run in it.
+                    if let Err(panic) = contain::run(|| self.receive(&message)) {
+                        self.shared.panicked(&self.peer.name, &panic);
                     }
                     inbound.give_back(message);
                 }

@@ -8,6 +8,7 @@ use twoply_core::actor::ExitReason;
 
 use super::Remote;
 use super::pending::Pending;
+use crate::contain;
 use crate::outgoing::Outgoing;
 use crate::wire::{self, Atom, DecodeError, Decoder, EncodeError, Encoded, FromTerm, Target, ToTerm};
 
@@ -89,7 +90,8 @@ impl Remote {
         };
         Answer(State::Asked(Pending::ask(&self.0, move |connection, sender| {
             let tell = |answer: Result<&mut Decoder<'_>, CallError>| {
-                let answer = answer.and_then(|payload| R::from_term(payload).map_err(CallError::Answer));
+                let answer = answer
+                    .and_then(|payload| contain::read(|| R::from_term(payload)).map_err(CallError::Answer));
                 // Whoever asked may have given up.
                 let _ = sender.send(answer);
             };

@@ -7,7 +7,7 @@ use twoply_core::Wait;
 use twoply_core::actor::{ExitReason, Process};
 use twoply_core::io::stderr;
 use twoply_core::promise::Resolver;
-use twoply_node::wire::{Atom, Control, DecodeError, Decoder, FromTerm, Kind, Pid, Target, Term, ToTerm};
+use twoply_node::wire::{Atom, Control, Pid, Target, Term, ToTerm};
 use twoply_tests::{Systems, eventually};
 
 use super::scripted::Scripted;
@@ -51,16 +51,6 @@ fn check<const N: usize>(output: &Output, begun: Instant, lines: [&str; N]) {
     }
 }
 
-/// What panics at each number.
-struct Trap;
-
-impl FromTerm<'_> for Trap {
-    fn from_term(input: &mut Decoder<'_>) -> Result<Trap, DecodeError> {
-        assert!(input.kind()? != Kind::Integer, "it panics, as this test wants");
-        Ok(Trap)
-    }
-}
-
 /// A question that is answered by a number.
 #[derive(ToTerm)]
 #[term(crate = twoply_node)]
@@ -73,32 +63,33 @@ pub(crate) fn what_is_no_answer_or_request_is_said_once_a_second(on: &Systems) {
     let begun = Instant::now();
     let output = on.in_child(|| {
         let node = node(on, "ours@localhost");
-        let trap = async |mut me: Process<Trap>| while me.receive().await.message().is_some() {};
-        let trap = twoply_tests::builder(on).spawn(trap).unwrap();
-        node.register("trap", &trap).unwrap();
+        node.on_undecodable(|_, _, _| panic!("a hook panics, as this test wants"));
+        let till = async |mut me: Process<u32>| while me.receive().await.message().is_some() {};
+        let till = twoply_tests::builder(on).spawn(till).unwrap();
+        node.register("till", &till).unwrap();
         let mut peer = Scripted::connect(&node, "peer@localhost");
         let from = Some(peer.pid(1));
         let to = |to| Control::Send { from: from.clone(), to, urgent: false };
         let named = |name: &str| to(Target::Name(Atom::new(name).unwrap()));
         eventually("the node has it, too", || node.connected("peer@localhost").is_some());
-        let till = node.connected("peer@localhost").unwrap().process::<Question>("till");
+        let there = node.connected("peer@localhost").unwrap().process::<Question>("till");
         for _ in 0..TIMES {
-            peer.say(&named("trap"), &7u32);
+            peer.say(&named("till"), &"no number");
             peer.say(&named("rex"), &"no request");
-            let answer = till.try_ask(Question::Price).map_err(drop).unwrap();
+            let answer = there.try_ask(Question::Price).map_err(drop).unwrap();
             let (_, (asker, tag), _) = peer.hear_message::<(Atom, (Pid, Term), Atom)>();
             peer.say(&to(Target::Pid(asker)), &(tag, "no number"));
             assert!(answer.wait().is_err());
         }
         eventually("all are counted", || node.dropped() == (0, 3 * TIMES));
         stderr().flush().wait().unwrap();
-        trap.exit(ExitReason::Kill);
+        till.exit(ExitReason::Kill);
     });
     check(
         &output,
         begun,
         [
-            "a message of peer@localhost's makes its reader panic",
+            "a message of peer@localhost's makes its reader panic: a hook panics",
             "rex does not understand a message: ",
             "an answer is not what was expected: ",
         ],
