@@ -9,7 +9,7 @@ use crate::wire::DecodeError;
 pub(crate) fn run<T>(code: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
         let text = text(&*payload);
-        // What it has panicked with may do so, too.
+        // The payload may panic, too.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
         text
     })

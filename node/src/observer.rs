@@ -198,8 +198,8 @@ fn ours(name: &str) -> Key {
     (Atom::known("twoply"), Atom::known(name), 0)
 }
 
-/// The process that answers those who look at applications. There is one for all, as in Erlang, from the first
-/// question on.
+/// The process that answers those who look at applications. There is one for all, as in Erlang, from the
+/// first question on.
 #[derive(Default)]
 pub(crate) struct Applications(Mutex<Option<ProcessRef<Asked>>>);
 

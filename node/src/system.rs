@@ -35,8 +35,8 @@ type UndecodableHook = Arc<dyn Fn(&Pid, TermRef<'_>, &DecodeError) + Send + Sync
 impl Node {
     /// Sets what answers requests of the module `sys`, such as `get_state` and `get_status`, to processes
     /// whose type does not read them: `hook` is told the process and the request. Without one, and where it
-    /// returns nothing or panics, they are answered `{error, not_supported}`. A reader of a connection runs it, so it
-    /// must not wait.
+    /// returns nothing or panics, they are answered `{error, not_supported}`. A reader of a connection runs
+    /// it, so it must not wait.
     ///
     /// # Examples
     /// ```
@@ -56,8 +56,8 @@ impl Node {
     /// error, which says where in it. They are counted in any case ([`dropped`](Node::dropped)). Without one
     /// the standard error stream tells of them, once a second at most. So it does in any case of answers of
     /// another type than was asked for and of requests to `rex` that are none, which are counted, too; and of
-    /// hooks that panic. A type that panics does not understand the message. A reader of a connection runs the
-    /// hook, so it must not wait.
+    /// hooks that panic. A type that panics does not understand the message. A reader of a connection runs
+    /// the hook, so it must not wait.
     pub fn on_undecodable(&self, hook: impl Fn(&Pid, TermRef<'_>, &DecodeError) + Send + Sync + 'static) {
         self.shared().hooks().undecodable = Some(Arc::new(hook));
     }

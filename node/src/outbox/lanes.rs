@@ -19,8 +19,8 @@ use crate::wire::{Frame, Parts, Told};
 /// The bytes of a message from which on it is cut, and of each part, as in OTP.
 const FRAGMENT: usize = 64 << 10;
 
-/// Returns true if a frame is to go out in fragments. What counts is the message; a header comes on top of it,
-/// which has more than 64 KiB only where most of its 255 atoms are very long and new.
+/// Returns true if a frame is to go out in fragments. What counts is the message; a header comes on top of
+/// it, which has more than 64 KiB only where most of its 255 atoms are very long and new.
 pub(super) fn is_big(frame: &Frame) -> bool {
     frame.message_len() > FRAGMENT
 }

@@ -23,10 +23,10 @@ pub(super) use self::fragments::FRAME_HEAD;
 /// The limits of what a peer may make this keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The bytes of a frame behind its length: with its header, which says what atoms it has. A peer that cuts
-    /// long messages has frames of 64 KiB each, and headers in front of those that have up to 255 KiB where
-    /// there are as many atoms as can be, all of them new and as long as one can be. So less than 320 KiB may
-    /// end the connection to one that breaks no rule.
+    /// The bytes of a frame behind its length: with its header, which says what atoms it has. A peer that
+    /// cuts long messages has frames of 64 KiB each, and headers in front of those that have up to 255 KiB
+    /// where there are as many atoms as can be, all of them new and as long as one can be. So less than 320
+    /// KiB may end the connection to one that breaks no rule.
     pub frame: usize,
     /// The bytes of a message, which may come in several frames: of what is done, and of what follows, but of
     /// no header. A node sends no longer ones either, and to a peer that takes no fragments none whose frame
