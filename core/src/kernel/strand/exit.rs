@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use super::{CURRENT, StrandState, ThreadStrand};
+use crate::kernel::backend::Strand;
 
 /// A strand that is a thread's own. It lives as long as the thread's other values do, or, where it has been
 /// entered, for good.
@@ -18,8 +19,9 @@ impl Own {
 impl Drop for Own {
     fn drop(&mut self) {
         // Frames below have entered this strand, or another inside of it. What the program runs at its exit,
-        // on the same stack, still finds it.
-        if CURRENT.get().is_some() {
+        // on the same stack, still finds it. If such another has ended before, none is current any more, and
+        // the frames that have entered this one hold on to it all the same.
+        if CURRENT.get().is_some() || self.0.state().entered.get() > 0 {
             std::mem::forget(Rc::clone(&self.0));
         }
     }
@@ -40,6 +42,28 @@ impl Drop for StrandState {
 mod tests {
     use super::*;
     use crate::kernel::strand::{enter, with_current};
+
+    #[test]
+    fn a_threads_own_strand_outlives_the_frames_that_have_entered_it() {
+        let is_kept = |run: fn(&dyn Strand, &mut dyn FnMut())| {
+            let own = Own::new();
+            let (strand, kept) = (Rc::clone(&own.0), Rc::downgrade(&own.0));
+            let mut own = Some(own);
+            run(&*strand, &mut || own = None);
+            drop(strand);
+            kept.upgrade().is_some()
+        };
+        assert!(!is_kept(|_, end| end()));
+        assert!(is_kept(|strand, end| enter(strand, end)));
+        assert!(is_kept(|strand, end| {
+            enter(strand, || {
+                // The strand that was entered inside of it is gone.
+                let current = CURRENT.take();
+                end();
+                CURRENT.set(current);
+            });
+        }));
+    }
 
     #[test]
     fn a_strand_that_ends_elsewhere_is_current_no_more() {
