@@ -1,11 +1,11 @@
 //! The limits of what is offloaded, what is counted of it, and its name.
 
 use std::sync::{Arc, Barrier, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use twoply::Runtime;
 use twoply::runtime::PoolLimits;
-use twoply_core::task::{SpawnError, WaitingFor};
+use twoply_core::task::{self, SpawnError, WaitingFor};
 use twoply_core::{Wait, channel, offload, offload_named};
 use twoply_tests::{System, Systems, eventually, laws};
 
@@ -15,7 +15,10 @@ laws! {
         a_full_queue_refuses_what_is_offloaded,
         a_name_is_that_of_the_thread_and_of_the_wait,
     }
-    everywhere { every_runtime_tells_how_busy_its_pool_is }
+    everywhere {
+        every_runtime_tells_how_busy_its_pool_is,
+        offloaded_code_can_ask_whether_its_task_is_cancelled,
+    }
 }
 
 const SOON: Duration = Duration::from_secs(10);
@@ -54,6 +57,25 @@ fn offloaded_code_of_two_runtimes_meets(on: &Systems) {
         one.wait().unwrap();
         other.wait().unwrap();
     }
+}
+
+fn offloaded_code_can_ask_whether_its_task_is_cancelled(on: &Systems) {
+    let ((begun, begins), (tell, told)) = (channel::oneshot(), channel::oneshot());
+    let task = on.here().spawn_fn(move || {
+        offload(|| {
+            assert!(!task::is_cancelled());
+            begun.send(()).unwrap();
+            let end = Instant::now() + SOON;
+            while !task::is_cancelled() && Instant::now() < end {
+                std::thread::yield_now();
+            }
+            tell.send(task::is_cancelled()).unwrap();
+        })
+    });
+    begins.wait().unwrap();
+    task.cancel();
+    assert!(told.wait().unwrap());
+    let _ = task.wait();
 }
 
 fn a_full_queue_refuses_what_is_offloaded(on: &Systems) {

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use crate::kernel::backend::{Backend, Job, Mode, SpawnError};
+use crate::kernel::backend::{Backend, Job, Mode, SpawnError, StrandState};
 use crate::kernel::strand::{self, with_current, with_state};
 use crate::kernel::task::{self, Header, TaskList, scope};
 use crate::kernel::threads::BlockingPool;
@@ -32,8 +32,7 @@ use crate::kernel::waiting::{self, WaitingFor};
 ///
 /// The code has the [task-locals](crate::task::LocalKey) of the calling task, and runs inside of what lies
 /// around its polls. Cancellation does not end the wait, because the code may be using what it borrows; the
-/// code of a fiber, which another thread runs, does not even learn of it by
-/// [`is_cancelled`](crate::task::is_cancelled).
+/// code can ask for it by [`is_cancelled`](crate::task::is_cancelled).
 ///
 /// # Errors
 /// Fails when no thread can be had and none runs such code already, and when all threads are busy and more
@@ -86,8 +85,8 @@ fn run<T: Send>(name: Option<&str>, code: impl FnOnce() -> T + Send) -> Result<T
         (None, None) => unreachable!("what has been run has left a value"),
     };
     let pool = with_current(|strand| strand.blocking_pool());
-    let backend: Arc<dyn Backend> =
-        Arc::new(Offload { tasks: TaskList::new(), pool, name: name.map(Box::from) });
+    let tasks = TaskList::of_task(with_state(StrandState::task));
+    let backend: Arc<dyn Backend> = Arc::new(Offload { tasks, pool, name: name.map(Box::from) });
     // The panic is carried by hand, so that it goes on here as itself.
     let result = Mutex::new(None);
     let locals = task::current_values();

@@ -487,6 +487,7 @@ pub fn current() -> Option<TaskRef> {
 /// ```
 pub fn is_cancelled() -> bool {
     // A task that has not waited yet is in no list: the end of its backend reaches it here.
-    let is_over = |header: &Header| header.is_cancelled() || header.is_backend_closed();
+    let is_over =
+        |header: &Header| header.is_cancelled() || header.is_backend_closed() || header.is_owner_cancelled();
     with_state(|state| state.header().is_some_and(is_over))
 }

@@ -303,6 +303,11 @@ impl Header {
         self.backend.tasks().is_closed()
     }
 
+    /// Returns whether the task is a part of another one that has been cancelled.
+    pub(super) fn is_owner_cancelled(&self) -> bool {
+        self.backend.tasks().owner().is_some_and(|owner| owner.is_cancelled())
+    }
+
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.slot.get().is_some_and(|shared| shared.is_cancelled())

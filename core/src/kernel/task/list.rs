@@ -69,6 +69,8 @@ pub struct TaskList {
     awaited: AtomicBool,
     /// The hooks that are told of tasks; `None` if none is.
     hooks: Option<Box<Hooks>>,
+    /// The task that waits for these, if they are parts of one.
+    owner: Option<Arc<Shared>>,
     /// The wakers of those who wait for that.
     waiters: Mutex<LinkedSlab<StoredWaker>>,
 }
@@ -133,11 +135,21 @@ impl TaskList {
     /// assert!(tasks.is_empty());
     /// ```
     pub fn with_hooks(hooks: &Hooks) -> Arc<TaskList> {
+        TaskList::make(hooks, None)
+    }
+
+    /// Makes an empty list of what runs as a part of the task `owner`, which waits for it.
+    pub(crate) fn of_task(owner: Option<Arc<Shared>>) -> Arc<TaskList> {
+        TaskList::make(&Hooks::new(), owner)
+    }
+
+    fn make(hooks: &Hooks, owner: Option<Arc<Shared>>) -> Arc<TaskList> {
         Arc::new(TaskList {
             shards: Default::default(),
             closed: AtomicBool::new(false),
             hooks: hooks.heed_tasks().then(|| Box::new(hooks.clone())),
             awaited: AtomicBool::new(false),
+            owner,
             waiters: Mutex::new(LinkedSlab::new()),
         })
     }
@@ -146,6 +158,11 @@ impl TaskList {
     #[inline]
     pub(crate) fn hooks(&self) -> Option<&Hooks> {
         self.hooks.as_deref()
+    }
+
+    /// Returns the task that these are parts of.
+    pub(super) fn owner(&self) -> Option<&Arc<Shared>> {
+        self.owner.as_ref()
     }
 
     fn shard(&self, task: TaskId) -> &Shard {
