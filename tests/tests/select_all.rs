@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::future::{Future, pending, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use twoply_core::future::{OneOf, SelectAll, SelectKey, join_all, select, select_all, yield_now};
+use twoply_core::future::{
+    OneOf, SelectAll, SelectKey, any_all, join_all, race_all, select, select_all, yield_now,
+};
 use twoply_core::time::sleep;
 use twoply_core::{Wait, channel};
 use twoply_tests::{Gate, Signal, Systems, laws};
@@ -24,6 +27,8 @@ laws! {
         a_set_of_offers_meets_one_at_a_time,
         operations_of_all_kinds_go_into_one_set,
         of_those_that_are_woken_while_a_budget_is_spent_none_is_forgotten,
+        a_future_that_panics_leaves_the_set,
+        what_needs_a_future_that_has_panicked_says_so,
     }
 }
 
@@ -256,4 +261,53 @@ fn of_those_that_are_woken_while_a_budget_is_spent_none_is_forgotten(on: &System
         });
         assert_eq!(on.here().spawn(join_all(all)).wait().unwrap().len(), ALL);
     }
+}
+
+/// A future that panics when it is polled for the second time.
+async fn panics() -> u32 {
+    yield_now().await;
+    panic!("as it is to")
+}
+
+fn caught<R>(code: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(code)).ok()
+}
+
+fn a_future_that_panics_leaves_the_set(on: &Systems) {
+    let task = on.here().spawn_fn(|| {
+        let mut set: SelectAll<Boxed<u32>> = SelectAll::new();
+        let bad = set.insert(Box::pin(panics()));
+        assert!(caught(|| set.next_ready().wait()).is_none());
+        assert!(!set.contains(bad) && set.is_empty());
+        assert_eq!(set.next_ready().wait(), None);
+        let good = set.insert(Box::pin(ready(7)));
+        assert_ne!(good, bad, "a key is never used again");
+        assert_eq!(set.next_ready().wait(), Some((good, 7)));
+    });
+    task.wait().unwrap();
+}
+
+fn what_needs_a_future_that_has_panicked_says_so(on: &Systems) {
+    let task = on.here().spawn_fn(|| {
+        let both = || -> [Boxed<u32>; 2] { [Box::pin(panics()), Box::pin(yielding(7))] };
+        let mut joined = join_all(both());
+        assert!(caught(|| (&mut joined).wait()).is_none());
+        assert!(caught(|| (&mut joined).wait()).is_none(), "it has one output of two");
+        let mut raced = race_all([panics(), panics()]);
+        for _ in 0..3 {
+            assert!(caught(|| (&mut raced).wait()).is_none());
+        }
+        let failing = || async { Err::<(), u32>(panics().await) };
+        let mut any = any_all([failing()]);
+        assert!(caught(|| (&mut any).wait()).is_none());
+        assert!(caught(|| (&mut any).wait()).is_none(), "there is an error missing");
+    });
+    task.wait().unwrap();
+}
+
+/// A future that is ready when it is polled for the third time.
+async fn yielding(n: u32) -> u32 {
+    yield_now().await;
+    yield_now().await;
+    n
 }

@@ -1,6 +1,7 @@
 //! Streams that hold something: how much, how long, and until when.
 
 use std::future::{Future, poll_fn, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use twoply_core::Wait;
 use twoply_core::channel::{self, Source, TryRecvError};
+use twoply_core::future::yield_now;
 use twoply_core::stream::{self, Stream};
 use twoply_core::time::sleep;
 use twoply_tests::{Gate, Signal, Systems, laws};
@@ -25,6 +27,7 @@ laws! {
         whoever_waits_for_an_item_goes_on_after_a_look,
         an_end_is_for_ever,
         a_stream_that_is_over_takes_nothing_more,
+        work_that_panics_is_missing_and_nothing_else,
     }
 }
 
@@ -233,4 +236,49 @@ fn a_stream_that_is_over_takes_nothing_more(on: &Systems) {
     });
     task.wait().unwrap();
     assert_eq!(taken.load(Ordering::SeqCst), 3 + 3 + 3);
+}
+
+/// The results of a stream whose work panics, and how often that has been.
+fn results_and_panics(mut stream: impl Stream<Item = u32>) -> (Vec<u32>, usize) {
+    let (mut results, mut panics) = (Vec::new(), 0);
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| stream.next().wait())) {
+            Ok(Some(result)) => results.push(result),
+            Ok(None) => return (results, panics),
+            Err(_) => panics += 1,
+        }
+    }
+}
+
+fn work_that_panics_is_missing_and_nothing_else(on: &Systems) {
+    /// Panics when it is dropped, if it is to.
+    struct Fragile(bool);
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            assert!(!self.0, "as it is dropped");
+        }
+    }
+    // Every third panics: at once, later, or as it is dropped.
+    let work = |n: u32| async move {
+        let fragile = Fragile(n % 9 == 7);
+        assert_ne!(n % 9, 1, "at once");
+        for _ in 0..n % 4 {
+            yield_now().await;
+        }
+        assert_ne!(n % 9, 4, "later");
+        let _ = &fragile;
+        n
+    };
+    let expected: Vec<u32> = (0..60).filter(|n| n % 3 != 1).collect();
+    for limit in [1, 2, 7, 100] {
+        let whole = expected.clone();
+        let task = on.here().spawn_fn(move || {
+            let items = || stream::iter(0..60).map(work);
+            assert_eq!(results_and_panics(items().buffered(limit)), (whole.clone(), 20));
+            let (mut results, panics) = results_and_panics(items().buffered_unordered(limit));
+            results.sort();
+            assert_eq!((results, panics), (whole, 20));
+        });
+        task.wait().unwrap();
+    }
 }

@@ -5,7 +5,7 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::children::Children;
+use super::children::{Children, refuse_after_panic};
 use super::random;
 use crate::kernel::selection::Selection;
 use crate::kernel::strand::with_alternative;
@@ -14,6 +14,10 @@ use crate::kernel::strand::with_alternative;
 ///
 /// Only futures that were woken are polled, until one is left; each is dropped as soon as it is ready. They
 /// all run on the task that polls the result: to have them run side by side, spawn them.
+///
+/// # Panics
+/// When one of the futures does; that one is dropped. Who goes on all the same has the others finished, and
+/// then another panic.
 ///
 /// ```
 /// use twoply::{Wait, channel, future::join_all};
@@ -37,7 +41,8 @@ pub fn join_all<I: IntoIterator<Item: IntoFuture>>(
 /// chance.
 ///
 /// # Panics
-/// When there are no futures: their race would never end.
+/// When there are no futures: their race would never end. When one of the futures does, which is dropped; who
+/// goes on has the race go on among the others.
 ///
 /// ```
 /// use std::future::{pending, ready};
@@ -71,7 +76,7 @@ impl<F: Future> Future for JoinAll<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<F::Output>> {
         let JoinAll { children, outputs } = self.get_mut();
         let mut done = |index: usize, output| {
-            outputs[index] = Some(output);
+            outputs[index] = output;
             true
         };
         if children.left() > 1 {
@@ -82,6 +87,7 @@ impl<F: Future> Future for JoinAll<F> {
             children.poll_last(cx, &mut done);
         }
         match children.left() {
+            0 if outputs.iter().any(Option::is_none) => refuse_after_panic(),
             0 => Poll::Ready(std::mem::take(outputs).into_iter().flatten().collect()),
             _ => Poll::Pending,
         }
@@ -107,7 +113,10 @@ impl<F: Future> Future for RaceAll<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let RaceAll { children, selection } = &mut *self;
-        children.poll_first(selection, cx, |_, output| Some(output))
+        match children.poll_first(selection, cx, |_, output| output) {
+            Poll::Pending if children.left() == 0 => refuse_after_panic(),
+            polled => polled,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use super::arms::{ALL_ARE_OFF, SameArms};
-use super::children::Children;
+use super::children::{Children, refuse_after_panic};
 use super::random;
 use crate::kernel::selection::Selection;
 
@@ -69,6 +69,10 @@ impl<F> fmt::Debug for Any<F> {
 /// # Errors
 /// When all of them fail: their errors, in the order of the futures. Without futures there are none.
 ///
+/// # Panics
+/// When one of the futures does, which is dropped. Who goes on waits for the others, and if they all fail,
+/// there is another panic.
+///
 /// ```
 /// use std::future::ready;
 /// use twoply::{Wait, future::any_all};
@@ -103,7 +107,7 @@ impl<T, E, F: Future<Output = Result<T, E>>> Future for AnyAll<F, E> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Vec<E>>> {
         let AnyAll { children, errors, selection } = self.get_mut();
-        let first = children.poll_first(selection, cx, |index, output| match output {
+        let first = children.poll_first(selection, cx, |index, output| match output? {
             Ok(output) => Some(output),
             Err(error) => {
                 errors[index] = Some(error);
@@ -113,6 +117,9 @@ impl<T, E, F: Future<Output = Result<T, E>>> Future for AnyAll<F, E> {
         match first {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending if children.left() == 0 => {
+                if errors.iter().any(Option::is_none) {
+                    refuse_after_panic();
+                }
                 Poll::Ready(Err(std::mem::take(errors).into_iter().flatten().collect()))
             }
             Poll::Pending => Poll::Pending,

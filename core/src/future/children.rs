@@ -24,6 +24,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use crate::base::panic::discard_panic;
 use crate::base::sync::atomic::AtomicBool;
 use crate::base::sync::atomic::Ordering::{AcqRel, Relaxed};
 use crate::base::sync::{Mutex, lock};
@@ -159,15 +160,57 @@ impl<F: Future> Slots<F> {
         drop(self.take(index));
     }
 
-    /// Polls one child. If it is ready, it is dropped, and its output handed to `done`, which returns whether
-    /// to go on.
-    fn poll(&mut self, index: usize, mut done: impl FnMut(usize, F::Output) -> bool) -> bool {
-        let Some(child) = self.child(index) else { return true };
-        let polled = child.future.as_mut().poll(&mut Context::from_waker(&child.waker));
-        let Poll::Ready(output) = polled else { return true };
-        self.free(index);
-        done(index, output)
+    /// Polls one child, with its own waker unless there is another context. If it is ready, it is dropped,
+    /// and its output handed to `done`, which returns whether to go on. If it panics, it is dropped, too, and
+    /// `done` is told that there is no output.
+    fn poll(
+        &mut self,
+        index: usize,
+        cx: Option<&mut Context<'_>>,
+        done: impl FnMut(usize, Option<F::Output>) -> bool,
+    ) -> bool {
+        let mut polling = Polling { slots: self, index, done };
+        let Some(child) = polling.slots.child(index) else { return polling.goes_on(true) };
+        let polled = match cx {
+            Some(cx) => child.future.as_mut().poll(cx),
+            None => child.future.as_mut().poll(&mut Context::from_waker(&child.waker)),
+        };
+        let Poll::Ready(output) = polled else { return polling.goes_on(true) };
+        polling.slots.free(index);
+        let goes_on = (polling.done)(index, Some(output));
+        polling.goes_on(goes_on)
     }
+}
+
+/// A poll of a child that is under way. It is dropped when the child panics, which nobody may poll again.
+struct Polling<'a, F: Future, D: FnMut(usize, Option<F::Output>) -> bool> {
+    slots: &'a mut Slots<F>,
+    index: usize,
+    done: D,
+}
+
+impl<F: Future, D: FnMut(usize, Option<F::Output>) -> bool> Polling<'_, F, D> {
+    /// Ends the poll of a child that has not panicked.
+    fn goes_on(self, goes_on: bool) -> bool {
+        std::mem::forget(self);
+        goes_on
+    }
+}
+
+impl<F: Future, D: FnMut(usize, Option<F::Output>) -> bool> Drop for Polling<'_, F, D> {
+    #[cold]
+    fn drop(&mut self) {
+        let child = self.slots.take(self.index);
+        (self.done)(self.index, None);
+        discard_panic(|| drop(child));
+    }
+}
+
+/// Panics in the name of a combinator that is polled again and has no result without a future that has
+/// panicked, or was ready.
+#[cold]
+pub(super) fn refuse_after_panic() -> ! {
+    panic!("polled again with no future left to wait for: one has panicked, or was ready before")
 }
 
 impl<F: Future> Children<F> {
@@ -228,14 +271,14 @@ impl<F: Future> Children<F> {
     }
 
     /// Polls the only child that is left, with the parent's waker: it needs no other.
-    pub(crate) fn poll_last(&mut self, cx: &mut Context<'_>, mut done: impl FnMut(usize, F::Output) -> bool) {
+    pub(crate) fn poll_last(
+        &mut self,
+        cx: &mut Context<'_>,
+        done: impl FnMut(usize, Option<F::Output>) -> bool,
+    ) {
         let is_child = |slot: &Slot<F>| matches!(slot, Slot::Child(_));
         let Some(index) = self.slots.slots.iter().position(is_child) else { return };
-        let Some(child) = self.slots.child(index) else { return };
-        if let Poll::Ready(output) = child.future.as_mut().poll(cx) {
-            self.slots.free(index);
-            done(index, output);
-        }
+        self.slots.poll(index, Some(cx), done);
     }
 
     /// As [`Children::poll_woken`], until `done` returns a result for one child.
@@ -243,7 +286,7 @@ impl<F: Future> Children<F> {
         &mut self,
         selection: &mut Selection,
         cx: &mut Context<'_>,
-        mut done: impl FnMut(usize, F::Output) -> Option<R>,
+        mut done: impl FnMut(usize, Option<F::Output>) -> Option<R>,
     ) -> Poll<R> {
         selection.poll_with(|met, arms| {
             let mut first = None;
@@ -256,7 +299,7 @@ impl<F: Future> Children<F> {
                 && let Some(child) = self.slots.child(index)
             {
                 arms.set_arm(index, &child.waker);
-                goes_on = coop::with_full_budget(|| self.slots.poll(index, &mut done));
+                goes_on = coop::with_full_budget(|| self.slots.poll(index, None, &mut done));
             }
             if goes_on {
                 self.poll_woken_as(cx, |index, waker| arms.set_arm(index, waker), done);
@@ -267,7 +310,12 @@ impl<F: Future> Children<F> {
 
     /// Polls the children that were woken, and hands each one that is ready to `done`, which returns whether
     /// to go on. Afterwards either `done` has stopped it, or none is left, or the task of `cx` will be woken.
-    pub(crate) fn poll_woken(&mut self, cx: &mut Context<'_>, done: impl FnMut(usize, F::Output) -> bool) {
+    /// One that panics is dropped, `done` is told that it has no output, and the others are as they were.
+    pub(crate) fn poll_woken(
+        &mut self,
+        cx: &mut Context<'_>,
+        done: impl FnMut(usize, Option<F::Output>) -> bool,
+    ) {
         self.poll_woken_as(cx, |_, _| {}, done);
     }
 
@@ -292,7 +340,7 @@ impl<F: Future> Children<F> {
         &mut self,
         cx: &mut Context<'_>,
         about_to: impl Fn(usize, &Waker),
-        mut done: impl FnMut(usize, F::Output) -> bool,
+        mut done: impl FnMut(usize, Option<F::Output>) -> bool,
     ) {
         if waiting::is_describing() {
             self.list_idle();
@@ -320,7 +368,7 @@ impl<F: Future> Children<F> {
                 child.child_waker.unlist();
                 about_to(index, &child.waker);
                 scope.set_delegate(&child.waker);
-                if !self.slots.poll(index, &mut done) {
+                if !self.slots.poll(index, None, &mut done) {
                     return;
                 }
             }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use super::children::Children;
 use super::random;
@@ -63,6 +63,15 @@ struct Slot {
     generation: u64,
     /// True while a future of the set has the index.
     taken: bool,
+}
+
+impl Slot {
+    /// Leaves the index of a future to others. Returns the key that it had.
+    fn vacate(&mut self, index: usize) -> SelectKey {
+        let generation = self.generation;
+        *self = Slot { generation: generation + 1, taken: false };
+        SelectKey { index, generation }
+    }
 }
 
 /// Names a future of a [`SelectAll`], also when it has left that. No other one of that set gets the same.
@@ -145,7 +154,7 @@ impl<F: Future> SelectAll<F> {
         if !self.contains(key) {
             return None;
         }
-        self.vacate(key.index);
+        self.slots[key.index].vacate(key.index);
         self.children.remove(key.index)
     }
 
@@ -203,6 +212,9 @@ impl<F: Future> SelectAll<F> {
     ///
     /// Cancel-safe: the futures stay in the set, and nothing that one of them has come to is lost.
     ///
+    /// # Panics
+    /// When one of the futures does. That one has left the set; the others stay, and can be waited for again.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use twoply::{Wait, future::select_all, time::sleep};
@@ -216,14 +228,6 @@ impl<F: Future> SelectAll<F> {
     /// ```
     pub fn next_ready(&mut self) -> NextReady<'_, F> {
         NextReady { set: self }
-    }
-
-    /// Leaves the index of a future to others. Returns the key that it had.
-    fn vacate(&mut self, index: usize) -> SelectKey {
-        let slot = &mut self.slots[index];
-        let generation = slot.generation;
-        *slot = Slot { generation: generation + 1, taken: false };
-        SelectKey { index, generation }
     }
 }
 
@@ -267,9 +271,12 @@ impl<F: Future> Future for NextReady<'_, F> {
         if set.is_empty() {
             return Poll::Ready(None);
         }
-        let done = |index, output| Some((index, output));
-        let (index, output) = ready!(set.children.poll_first(&mut set.selection, cx, done));
-        Poll::Ready(Some((set.vacate(index), output)))
+        let SelectAll { children, slots, selection } = set;
+        let done = |index: usize, output: Option<F::Output>| {
+            let key = slots[index].vacate(index);
+            output.map(|output| (key, output))
+        };
+        children.poll_first(selection, cx, done).map(Some)
     }
 }
 

@@ -38,7 +38,8 @@ impl<S: Stream<Item: IntoFuture<IntoFuture = F>>, F: Future> UnderWay<S, F> {
     }
 
     /// Polls the futures that were woken, and hands `done` the index of each that is ready, and its output.
-    fn poll_woken(&mut self, cx: &mut Context<'_>, mut done: impl FnMut(usize, F::Output)) {
+    /// One that panics has none: it is dropped, and the panic goes on.
+    fn poll_woken(&mut self, cx: &mut Context<'_>, mut done: impl FnMut(usize, Option<F::Output>)) {
         self.futures.poll_woken(cx, |index, output| {
             done(index, output);
             true
@@ -58,9 +59,10 @@ pub struct Buffered<S, F: Future> {
     under_way: UnderWay<S, F>,
     /// By the index of a future: the number of its item.
     numbers: Vec<u64>,
-    /// An output, or the place of one, for each item from the number `first` on that has been begun with.
-    outputs: VecDeque<Option<F::Output>>,
-    /// The number of outputs that have been given.
+    /// A place for each item from the number `first` on that has been begun with: `None` while its future is
+    /// under way, then the output, of which there is none if the future has panicked.
+    outputs: VecDeque<Option<Option<F::Output>>>,
+    /// The number of items whose turn is over.
     first: u64,
     /// The greatest length of `outputs`; not zero.
     limit: usize,
@@ -75,6 +77,10 @@ impl<S: Stream<Item: IntoFuture<IntoFuture = F>>, F: Future> Buffered<S, F> {
     /// Begins with as many items as there is room for, and polls the futures that were woken.
     fn poll_under_way(&mut self, cx: &mut Context<'_>) {
         let Buffered { under_way, numbers, outputs, first, limit } = self;
+        while let Some(Some(None)) = outputs.front() {
+            outputs.pop_front();
+            *first += 1;
+        }
         while outputs.len() < *limit
             && let Some(index) = under_way.begin_next(cx)
         {
@@ -97,13 +103,13 @@ impl<S: Stream<Item: IntoFuture<IntoFuture = F>>, F: Future> Stream for Buffered
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         with_alternative(|| self.poll_under_way(cx));
         match self.outputs.front_mut().map(Option::take) {
-            Some(Some(output)) => {
+            Some(Some(Some(output))) => {
                 self.outputs.pop_front();
                 self.first += 1;
                 Poll::Ready(Some(output))
             }
             None if self.under_way.has_ended => Poll::Ready(None),
-            Some(None) | None => Poll::Pending,
+            _ => Poll::Pending,
         }
     }
 
@@ -135,7 +141,7 @@ impl<S: Stream<Item: IntoFuture<IntoFuture = F>>, F: Future> Stream for Buffered
         let BufferedUnordered { under_way, outputs, limit } = self;
         with_alternative(|| {
             while under_way.futures.left() + outputs.len() < *limit && under_way.begin_next(cx).is_some() {}
-            under_way.poll_woken(cx, |_, output| outputs.push_back(output));
+            under_way.poll_woken(cx, |_, output| outputs.extend(output));
         });
         match outputs.pop_front() {
             Some(output) => Poll::Ready(Some(output)),

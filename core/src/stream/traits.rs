@@ -350,7 +350,8 @@ pub trait Stream {
     /// A result that is ready before its turn waits for it, and counts. The futures are polled in place,
     /// while somebody asks for a result; items that are [tasks](crate::task::Task) run in parallel. Dropping
     /// the stream drops the futures that are under way, in order; a task is detached by that unless it is to
-    /// be [cancelled](crate::task::Task::cancel_on_drop).
+    /// be [cancelled](crate::task::Task::cancel_on_drop). A future that panics is dropped, and the panic is
+    /// that of whoever asks; who asks again has the results of the others, as if its item had not come.
     ///
     /// ```
     /// use twoply::{Wait, spawn, stream::{self, Stream}};
