@@ -291,8 +291,8 @@ impl<I: Send + 'static, O> PortRef<I, O> {
     }
 
     /// Closes the port: it reads nothing more, writes what has been sent, and ends with [`Event::Closed`]. A
-    /// peer that reads nothing keeps it open; [`Pid::exit`] with
-    /// [`Kill`](crate::actor::ExitReason::Kill) waits for nobody.
+    /// peer that reads nothing keeps it open, and so does an owner that receives nothing, if there is no room
+    /// for the last events; [`Pid::exit`] with [`Kill`](crate::actor::ExitReason::Kill) waits for nobody.
     ///
     /// # Examples
     /// ```
@@ -372,7 +372,21 @@ impl<I: Send + 'static, O> PortRef<I, O> {
         self.control.pid()
     }
 
-    /// Waits for the end of the port, and returns its reason.
+    /// Waits for the end of the port, and returns its reason. That comes after the last event: an owner which
+    /// waits for it receives that first, or [drops](Port) the port.
+    ///
+    /// ```
+    /// use twoply::{Wait, net::UnixStream, port};
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// theirs.write_all(&[b'\n'; 1000]).wait()?;
+    /// let port = port::lines(ours).start()?;
+    /// let reference = port.port_ref().clone();
+    /// reference.close();
+    /// while port.recv().wait().is_ok() {}
+    /// assert!(reference.ended().wait().is_normal());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn ended(&self) -> Ended {
         self.control.ended()
     }
