@@ -403,7 +403,9 @@ impl<M: Send + 'static> Pool<M> {
     /// stopped: they are sent nothing more, and finish what they have been sent
     /// ([`ProcessRef::stop_gracefully`]), which this waits for. Resizes take turns, with the start of the
     /// pool, too. One that is given up has done a part of this; a member that it was starting is there as
-    /// soon as it has started.
+    /// soon as it has started. Until then the pool's [supervisor](super::supervisor) does nothing else: a
+    /// member that never starts keeps resizes and restarts waiting for ever, and [`stop`](Pool::stop) as
+    /// well. The other members are sent messages all the same.
     ///
     /// # Errors
     /// When a member cannot be started, or has nothing to do ([`ChildError::Ignored`]); those that have been

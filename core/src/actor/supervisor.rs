@@ -8,6 +8,9 @@
 //!   reverse order: asked to by [`ExitReason::Shutdown`](super::ExitReason::Shutdown), and killed when their
 //!   time ([`Shutdown`]) is over.
 //! - If a child cannot be started, those before it are stopped, and the supervisor has not started.
+//! - While a child is being started its supervisor does nothing else, and nothing but
+//!   [`ExitReason::Kill`](super::ExitReason::Kill) ends it. So [`started`](super::Actor::started) should not
+//!   wait for what may never come, or set a [limit](crate::time::timeout()) to that.
 //! - When a child **ends**, its [`Restart`] and the reason say whether it is restarted, and the strategy says
 //!   who else is. If a restart fails, it is tried again, which counts as another restart.
 //! - More than so many restarts in so much time ([`Supervisor::intensity`]) are too many: the supervisor
