@@ -530,7 +530,7 @@ impl<'a> Turning<'a> {
         let shared = self.shared;
         let sleeps = timeout != Some(Duration::ZERO);
         // The deadline is asked for after the announcement: see `deadline_moved`.
-        let deadline = if sleeps { shared.timers.next() } else { None };
+        let deadline = if sleeps { shared.timers.wake_at() } else { None };
         let timeout = match deadline {
             None => timeout,
             Some(deadline) => {

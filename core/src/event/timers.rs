@@ -31,6 +31,10 @@ const BATCH: usize = 128;
 /// The number of pairs too many that are worth a sweep.
 const SWEEP_FROM: usize = 64;
 
+/// The number of pairs at most that are brought up to date before a sleep. An owner that serves a thousand
+/// connections would else bring most of them up to date each time, because each request postpones a timeout.
+const BEFORE_SLEEP: usize = 4;
+
 /// The end of the list of free entries.
 const NO_ENTRY: u32 = u32::MAX;
 
@@ -199,7 +203,19 @@ impl Timers {
 
     /// Returns the earliest deadline; `None` if nothing is armed.
     pub fn next(&self) -> Option<Instant> {
-        let nanos = lock_std(&self.queue).next()?;
+        let next = lock_std(&self.queue).top(usize::MAX)?;
+        self.instant(next.at)
+    }
+
+    /// Returns a time that is no later than the earliest deadline, for an owner that sleeps until then at
+    /// most; `None` if nothing is armed. An owner that this wakes too early has the queue brought up to date
+    /// by [`fire`](Timers::fire).
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        let top = lock_std(&self.queue).top(BEFORE_SLEEP)?;
+        self.instant(top.at)
+    }
+
+    fn instant(&self, nanos: Nanos) -> Option<Instant> {
         let ahead = Duration::from_nanos(nanos.unsigned_abs());
         // A clock that cannot represent it will not reach it either.
         if nanos < 0 { self.base.checked_sub(ahead) } else { self.base.checked_add(ahead) }
@@ -406,9 +422,10 @@ impl Queue {
         self.heap.shrink_to(self.heap.len() * 2);
     }
 
-    /// Brings the top of the heap up to date, and returns it.
-    fn top(&mut self) -> Option<Pair> {
-        loop {
+    /// Brings the top of the heap up to date, and returns it. After so many `steps` it returns a pair that
+    /// may be earlier than all deadlines.
+    fn top(&mut self, steps: usize) -> Option<Pair> {
+        for _ in 0..steps {
             let Reverse(pair) = *self.heap.peek()?;
             if !pair.is_live(&self.entries) {
                 pair.leave(&mut self.entries);
@@ -426,10 +443,7 @@ impl Queue {
                 top.0.at = at;
             }
         }
-    }
-
-    fn next(&mut self) -> Option<Nanos> {
-        self.top().map(|pair| pair.at)
+        self.heap.peek().map(|Reverse(pair)| *pair)
     }
 
     /// Moves the wakers of up to [`BATCH`] entries that are due to `due`. Returns whether there may be more.
@@ -439,7 +453,7 @@ impl Queue {
             if self.heap.peek().is_none_or(|Reverse(pair)| pair.at > now) {
                 return false;
             }
-            let Some(pair) = self.top().filter(|pair| pair.at <= now) else { return false };
+            let Some(pair) = self.top(usize::MAX).filter(|pair| pair.at <= now) else { return false };
             self.heap.pop();
             let entry = &mut self.entries[pair.index as usize];
             entry.queued = NOT_QUEUED;

@@ -116,48 +116,20 @@ impl Waiters {
         }
     }
 
-    /// Moves all wakers to `list`. Their slots stay in use.
-    pub(super) fn take_all(&mut self, list: &mut WakeList) {
-        list.add(self.fixed.take());
-        list.add(self.first.take());
-        for (_, waker) in self.more.iter_mut().flat_map(|more| more.iter_mut()) {
-            list.add(waker.take());
+    /// Takes all wakers out: those of the two inline slots are returned, the others moved to `more`. Their
+    /// slots stay in use.
+    #[inline]
+    pub(super) fn take_all(&mut self, more: &mut Vec<StoredWaker>) -> [Option<StoredWaker>; 2] {
+        if let Some(slab) = &mut self.more {
+            more.extend(slab.iter_mut().filter_map(|(_, waker)| waker.take()));
         }
+        [self.fixed.take(), self.first.take()]
     }
 
     /// Returns whether there is a waker for which `which` returns true.
     pub(super) fn any(&self, mut which: impl FnMut(&Waker) -> bool) -> bool {
         let more = self.more.iter().flat_map(|more| more.iter()).filter_map(|(_, waker)| waker.as_ref());
         self.fixed.iter().chain(&self.first).chain(more).any(|waker| which(waker.as_waker()))
-    }
-}
-
-/// Wakers that have been collected under a lock, to be woken without it.
-#[derive(Default)]
-pub(super) struct WakeList {
-    /// The first four wakers, two for each direction, which need no allocation.
-    inline: [Option<StoredWaker>; 4],
-    /// The number of wakers in `inline`.
-    len: usize,
-    /// The wakers beyond those.
-    spilled: Vec<StoredWaker>,
-}
-
-impl WakeList {
-    fn add(&mut self, waker: Option<StoredWaker>) {
-        let Some(waker) = waker else { return };
-        match self.inline.get_mut(self.len) {
-            Some(entry) => {
-                *entry = Some(waker);
-                self.len += 1;
-            }
-            None => self.spilled.push(waker),
-        }
-    }
-
-    /// Wakes all of them, in order.
-    pub(super) fn wake(self) {
-        crate::base::wake::wake_all(self.inline.into_iter().flatten().chain(self.spilled));
     }
 }
 

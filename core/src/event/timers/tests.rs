@@ -222,6 +222,19 @@ fn memory_is_that_of_the_living() {
     }
 }
 
+#[test]
+fn an_owner_that_wakes_too_early_does_so_once() {
+    let timers = Timers::new(|| ());
+    let start = Instant::now();
+    let keys: Vec<_> = (0..100).map(|_| timers.insert(start + SECOND, Waker::noop()).unwrap()).collect();
+    for key in keys {
+        assert!(timers.rearm(key, start + 2 * SECOND, Waker::noop()));
+    }
+    assert_eq!(timers.wake_at(), Some(start + SECOND), "most are not up to date, and need not be");
+    assert_eq!(timers.fire(start + SECOND), 0);
+    assert_eq!((timers.wake_at(), timers.fire(start + 2 * SECOND)), (Some(start + 2 * SECOND), 100));
+}
+
 /// Against a model: random operations, each checked against a plain list.
 #[test]
 fn it_agrees_with_a_plain_list() {
@@ -269,7 +282,11 @@ fn it_agrees_with_a_plain_list() {
             assert_eq!(count.get(), *wakes, "due at {due}, now {now}");
         }
         let next = model.iter().filter(|entry| entry.3 == 0).map(|entry| at(entry.1)).min();
-        assert_eq!(timers.next(), next);
+        // A sleep ends no later; and most of the time that is all that is asked for.
+        assert!(next.is_none() || timers.wake_at().is_some_and(|at| Some(at) <= next));
+        if random(4) == 0 {
+            assert_eq!(timers.next(), next);
+        }
         if model.len() > 200 {
             model.drain(..).for_each(|(key, ..)| timers.remove(key));
         }
