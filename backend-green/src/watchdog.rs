@@ -1,15 +1,16 @@
 //! Notices a task that holds on to its worker, has others do what waits behind it, and names it.
 //!
-//! A thread of its own looks at the workers every [`TICK`] while any of them is awake; when all sleep, so
-//! does it, until one wakes. A worker that is still in the same poll as at the last look is *stuck*: an idle
-//! worker is woken, which steals its queue, its LIFO slot too, and handles its events. If something waits for
-//! the stuck worker nevertheless, because nobody is idle or because more has come, it is [taken from its
-//! thread](rescue), and another one carries it. The watchdog's own thread runs neither tasks nor the handler
-//! of [reports](crate::reports).
+//! A thread of its own looks at the workers every few milliseconds while any of them is awake, and [every
+//! one](cadence) while that may help; when all sleep, so does it, until one wakes. A worker that is still in
+//! the same poll as at the last look is *stuck*: an idle worker is woken, which steals its queue, its LIFO
+//! slot too, and handles its events. If something waits for the stuck worker nevertheless, because nobody is
+//! idle or because more has come, it is [taken from its thread](rescue) at a later look, and another one
+//! carries it. The watchdog's own thread runs neither tasks nor the handler of [reports](crate::reports).
 //!
 //! It also finds a new thread for a worker that has been [set aside](crate::handoff) for code which takes its
 //! time. As long as workers are set aside it looks every [`FREQUENT_TICK`].
 
+mod cadence;
 mod rescue;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::launch::launch;
 use crate::lock::lock;
 use crate::scheduler::Shared;
 use crate::watchdog_state::{LongPoll, TICK};
+use cadence::{Cadence, Found};
 use rescue::Stuck;
 
 /// The time between two looks while workers are set aside: one is carried on after two looks at most. A look
@@ -59,6 +61,7 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
     let mut seen = vec![unseen; shared.workers.len()];
     let mut quiet = Duration::ZERO;
     let mut calm = 0u32;
+    let mut cadence = Cadence::new();
     while !watch.stopped.load(Ordering::Acquire) {
         if quiet > QUIET {
             watch.asleep.store(true, Ordering::Relaxed);
@@ -72,14 +75,16 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
             watch.asleep.store(false, Ordering::Relaxed);
             quiet = Duration::ZERO;
         }
-        let pause = if watch.frequent.load(Ordering::Relaxed) { FREQUENT_TICK } else { TICK };
+        let pause = if watch.frequent.load(Ordering::Relaxed) { FREQUENT_TICK } else { cadence.pause };
         std::thread::park_timeout(pause);
         let now = Instant::now();
         let unreported = look_at_rescued(shared, now);
         quiet = if shared.all_asleep() && !unreported { quiet + pause } else { Duration::ZERO };
+        let mut found = if unreported { Found::Long } else { Found::Nothing };
         for (worker, seen) in seen.iter_mut().enumerate() {
-            look(shared, worker, seen, now);
+            found = found.max(look(shared, worker, seen, now));
         }
+        cadence.looked(found, now);
         calm = if hand_off_set_aside(shared, &mut seen) { 0 } else { calm.saturating_add(1) };
         if calm >= FREQUENT_LOOKS && watch.frequent.load(Ordering::Relaxed) {
             calm = 0;
@@ -118,7 +123,8 @@ fn hand_off_set_aside(shared: &Arc<Shared>, seen: &mut [Seen]) -> bool {
     any
 }
 
-fn look(shared: &Arc<Shared>, worker: usize, seen: &mut Seen, now: Instant) {
+/// Looks at one worker, and has it helped if it is stuck.
+fn look(shared: &Arc<Shared>, worker: usize, seen: &mut Seen, now: Instant) -> Found {
     let remote = &shared.workers[worker];
     let counts = &remote.counts;
     let polls = counts.polls.load(Ordering::Relaxed);
@@ -128,13 +134,13 @@ fn look(shared: &Arc<Shared>, worker: usize, seen: &mut Seen, now: Instant) {
         if counts.stuck.load(Ordering::Relaxed) {
             counts.stuck.store(false, Ordering::Relaxed);
         }
-        return;
+        return if task == 0 { Found::Nothing } else { Found::Poll };
     }
     let Seen { since, .. } = *seen;
     let held = now.duration_since(since);
     if held < TICK {
         // An unpark ended the pause between two looks early.
-        return;
+        return Found::Poll;
     }
     counts.stuck.store(true, Ordering::Relaxed);
     shared.notify_hint();
@@ -142,8 +148,16 @@ fn look(shared: &Arc<Shared>, worker: usize, seen: &mut Seen, now: Instant) {
         seen.reported = true;
         report(shared, worker, task, held);
     }
-    let used = *seen.used.get_or_insert_with(|| rescue::processor_time(remote.thread()));
-    rescue::rescue(shared, &Stuck { worker, polls, task, since, used, reported: seen.reported }, now);
+    let thread = remote.thread();
+    let time = rescue::processor_time(thread);
+    let Some(used) = seen.used else {
+        // An idle worker may help it first.
+        seen.used = Some(time);
+        return if rescue::is_running(thread) { Found::Stuck } else { Found::Long };
+    };
+    let stuck = Stuck { worker, polls, task, since, used, reported: seen.reported };
+    let is_rescued = rescue::rescue(shared, &stuck, now);
+    if is_rescued || time.saturating_sub(used) >= TICK { Found::Long } else { Found::Stuck }
 }
 
 /// Reports the tasks that hold threads up whose worker has been taken away, each once. Returns whether some

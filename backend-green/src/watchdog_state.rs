@@ -16,8 +16,8 @@ use crate::lock::lock;
 use crate::reports::{Handler, Reports};
 use crate::revocable::Revocable;
 
-/// The time between two looks of the watchdog: a stuck worker's connections wait for two of them at most. A
-/// look costs some microseconds, less than one part in a hundred of a core.
+/// The time between two looks of the watchdog where polls have been long: a stuck worker's connections wait
+/// for two of them at most. Otherwise it looks [less often](crate::watchdog).
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
 /// A task that holds on to its worker.

@@ -25,6 +25,7 @@ laws! {
         stuck_code_is_named_though_its_worker_is_gone,
         a_handler_of_long_polls_that_blocks_holds_up_nothing,
         workers_go_home_again_and_again,
+        polls_of_some_milliseconds_are_found_to_be_long,
         code_that_is_stuck_now_and_then_loses_nothing,
     }
     threads {
@@ -290,6 +291,28 @@ fn workers_go_home_again_and_again(on: &Systems) {
         rounds.fetch_add(1, Ordering::Relaxed);
     }
     stacks.into_iter().for_each(|task| task.wait().unwrap());
+}
+
+/// Polls one after the other, each shorter than the time between two looks at workers that are not stuck: any
+/// look sees another one.
+fn polls_of_some_milliseconds_are_found_to_be_long(on: &Systems) {
+    let stop = Arc::new(AtomicBool::new(false));
+    // Behind each poll another one waits.
+    let tasks: Vec<_> = (0..2 * on.kind().workers())
+        .map(|_| {
+            let stop = Arc::clone(&stop);
+            on.here().spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_millis(4));
+                    yield_now().await;
+                }
+            })
+        })
+        .collect();
+    let is_rescued = || on.here().metrics().workers.iter().any(|worker| worker.rescues > 0);
+    eventually("a worker is taken away", is_rescued);
+    stop.store(true, Ordering::Relaxed);
+    tasks.into_iter().for_each(|task| task.wait().unwrap());
 }
 
 /// Everything at once: tasks that wake each other, block, yield and are stuck, for a while.

@@ -291,8 +291,9 @@ impl Builder {
 
     /// Calls `handler`, on a thread of its own, when a task has been holding on to its worker for
     /// `limit` without coming to an await point or a wait: code that computes for long, or that blocks in
-    /// something that is not this library's. It is called once for each such poll. Others do not wait for the
-    /// task: after some milliseconds another thread carries its worker
+    /// something that is not this library's. It is called once for each such poll. The first one for a while
+    /// is noticed up to six milliseconds after it has begun, later ones after two. Others do not wait for
+    /// the task: after some milliseconds another thread carries its worker
     /// ([`WorkerMetrics::rescues`](crate::WorkerMetrics::rescues)). Nor do they wait for the handler, which
     /// may block: further calls come after it, one by one, of the latest polls if there are many. Without a
     /// handler such polls are counted; see [`Metrics::long_polls`](crate::Metrics::long_polls).

@@ -52,17 +52,18 @@ pub(super) struct Stuck {
 }
 
 /// Has another thread carry the worker of `stuck`, if something waits for that and it has been long enough.
-pub(super) fn rescue(shared: &Arc<Shared>, stuck: &Stuck, now: Instant) {
+/// Returns whether it does.
+pub(super) fn rescue(shared: &Arc<Shared>, stuck: &Stuck, now: Instant) -> bool {
     let remote = &shared.workers[stuck.worker];
     let held = now.duration_since(stuck.since);
     if held < PATIENCE || !is_wanted(shared, remote, now) {
-        return;
+        return false;
     }
-    let Some(cell) = remote.cell() else { return };
+    let Some(cell) = remote.cell() else { return false };
     let computes = is_running(remote.thread());
-    // The worker was found to be stuck at the first look after a tick.
+    // The worker was found to be stuck after a tick at least.
     if computes && TICK + processor_time(remote.thread()).saturating_sub(stuck.used) < patience(shared) {
-        return;
+        return false;
     }
     let counts = &remote.counts;
     let still = || {
@@ -87,6 +88,7 @@ pub(super) fn rescue(shared: &Arc<Shared>, stuck: &Stuck, now: Instant) {
         // the poll is stuck behind, and blocked on a thread of its own.
         worker::turn_for(remote);
     }
+    taken
 }
 
 /// Gives a worker that has been taken from its thread to another one. Returns it when none can be had.
@@ -133,7 +135,7 @@ fn has_events(reactor: &Reactor, now: Instant) -> bool {
 }
 
 /// Returns true if a thread runs, or would if a core were free; false where that cannot be known.
-fn is_running(thread: i32) -> bool {
+pub(super) fn is_running(thread: i32) -> bool {
     let stat = std::fs::read(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
     // The name of the thread comes first, in parentheses, and may contain anything.
     let name_ends = stat.iter().rposition(|&byte| byte == b')');
