@@ -403,7 +403,7 @@ impl Locals {
 
     /// Returns the values of each frame of `task`, from the last one on. Whoever calls this lets go of them
     /// before it returns.
-    fn frames(&self, task: Option<TaskId>) -> impl Iterator<Item = &[Value]> {
+    fn frames<'a>(&'a self, task: Option<TaskId>) -> impl Iterator<Item = &'a [Value]> {
         // SAFETY: as `last` says, the frame and those before it have not ended. They do not end before the
         // caller returns either, which runs above them on their stack.
         let frame = |frame: NonNull<Frame>| unsafe { frame.as_ref() };
