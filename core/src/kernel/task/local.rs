@@ -1,18 +1,17 @@
 //! Task-locals: values that the code of a task finds without having been given them.
 //!
 //! A value is set for as long as a future, or a call, is under way, and belongs to the task in which that
-//! runs. A [scope](LocalScope) puts a frame that refers to its values on the stack while it is polled; the
-//! records of the stack lead to the last frame, and that to the one before. A poll never changes its stack,
-//! so the values are found wherever that goes: after a hand-over to another thread, in a `.wait()` on a
-//! fiber. Tasks without such values pay nothing.
+//! runs. The records of a stack hold the values that are set there, in the order in which they were set; a
+//! [scope](LocalScope) enters its values when it is polled, and takes them out when that poll is over. A poll
+//! never changes its stack, so they are found wherever that goes: after a hand-over to another thread, in a
+//! `.wait()` on a fiber. Tasks without such values pay nothing.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -20,7 +19,7 @@ use pin_project_lite::pin_project;
 
 use super::id::TaskId;
 use crate::kernel::backend::StrandState;
-use crate::kernel::strand::{out_of_order, with_state};
+use crate::kernel::strand::with_state;
 
 /// Declares task-locals: statics of the type [`LocalKey`](crate::task::LocalKey), whose values belong to the
 /// task that runs.
@@ -106,7 +105,7 @@ impl<T: Send + Sync + 'static> LocalKey<T> {
     /// assert_eq!(DEPTH.scope(1, inner).wait(), (1, 2, 1));
     /// ```
     pub fn scope<F: IntoFuture>(&'static self, value: T, future: F) -> LocalScope<F::IntoFuture> {
-        LocalScope { future: Some(future.into_future()), values: Values::One(self.set_to(value)) }
+        LocalScope { future: Some(future.into_future()), values: vec![self.set_to(value)] }
     }
 
     /// Sets the value to `value` while `code` runs, which may wait, and returns what that returns.
@@ -159,14 +158,12 @@ impl<T: Send + Sync + 'static> LocalKey<T> {
     /// assert_eq!(error.to_string(), "the task-local `USER` is not set here");
     /// ```
     pub fn try_with<R>(&'static self, look: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
-        with_state(|state| {
-            state.locals().look(self.identity, current(state), |value| {
-                match value.and_then(|value| value.downcast_ref()) {
-                    Some(value) => Ok(look(value)),
-                    None => Err(AccessError { name: self.name }),
-                }
-            })
-        })
+        let value = with_state(|state| state.locals().find(self.identity, current(state)));
+        // Nothing is borrowed while code of the user's runs.
+        match value.as_deref().and_then(|value| value.downcast_ref()) {
+            Some(value) => Ok(look(value)),
+            None => Err(AccessError { name: self.name }),
+        }
     }
 
     /// Returns a clone of the value.
@@ -235,7 +232,7 @@ pub struct AccessError {
 /// });
 /// ```
 pub fn inherit<F: IntoFuture>(future: F) -> LocalScope<F::IntoFuture> {
-    LocalScope { future: Some(future.into_future()), values: Values::Many(current_values()) }
+    LocalScope { future: Some(future.into_future()), values: current_values() }
 }
 
 /// As [`inherit()`], for straight-line code.
@@ -254,23 +251,21 @@ pub fn inherit_fn<R>(code: impl FnOnce() -> R + Send) -> impl FnOnce() -> R + Se
 }
 
 /// Returns the values that the running task has.
-pub(crate) fn current_values() -> Box<[Value]> {
+pub(crate) fn current_values() -> Vec<Value> {
     with_state(|state| state.locals().of(current(state)))
 }
 
 /// Returns the task that runs on the stack of `state`.
-#[inline]
 fn current(state: &StrandState) -> Option<TaskId> {
     state.header().map(|header| header.id())
 }
 
 /// Runs `code` with these values set.
-#[inline]
 pub(crate) fn set_while<R>(values: &[Value], code: impl FnOnce() -> R) -> R {
-    if values.is_empty() {
-        return code();
-    }
-    with_state(|state| state.locals().set_while(values, current(state), code))
+    with_state(|state| {
+        let _set = if values.is_empty() { None } else { Some(state.locals().set(values, current(state))) };
+        code()
+    })
 }
 
 pin_project! {
@@ -280,13 +275,13 @@ pin_project! {
         // None once it is dropped.
         #[pin]
         future: Option<F>,
-        values: Values,
+        values: Vec<Value>,
     }
 
     impl<F> PinnedDrop for LocalScope<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            set_while(this.values.as_slice(), || this.future.set(None));
+            set_while(this.values, || this.future.set(None));
         }
     }
 }
@@ -297,7 +292,7 @@ impl<F: Future> Future for LocalScope<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         match this.future.as_pin_mut() {
-            Some(future) => set_while(this.values.as_slice(), || future.poll(cx)),
+            Some(future) => set_while(this.values, || future.poll(cx)),
             None => unreachable!("the future is there until this is dropped"),
         }
     }
@@ -305,7 +300,7 @@ impl<F: Future> Future for LocalScope<F> {
 
 impl<F> fmt::Debug for LocalScope<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalScope").field("values", &self.values.as_slice().len()).finish_non_exhaustive()
+        f.debug_struct("LocalScope").field("values", &self.values.len()).finish_non_exhaustive()
     }
 }
 
@@ -317,98 +312,40 @@ pub(crate) struct Value {
     value: Arc<dyn Any + Send + Sync>,
 }
 
-impl Value {
-    #[inline]
-    fn is_of(&self, key: &'static u8) -> bool {
-        std::ptr::eq(self.key, key)
-    }
-}
-
-/// The values of a scope. Nearly all have one, which takes no allocation but its own.
-enum Values {
-    One(Value),
-    Many(Box<[Value]>),
-}
-
-impl Values {
-    #[inline]
-    fn as_slice(&self) -> &[Value] {
-        match self {
-            Values::One(value) => std::slice::from_ref(value),
-            Values::Many(values) => values,
-        }
-    }
-}
-
-/// The task-locals that are set on one stack.
+/// The task-locals that are set on one stack, those that were set last at the end.
 #[derive(Default)]
-pub(crate) struct Locals {
-    /// The frame that was put there last.
-    ///
-    /// Each frame that can be reached from here is one of [`Locals::set_while`], which has not ended: it
-    /// lies below whatever runs on this stack, and takes itself out before it ends. One that is not the last
-    /// to end ends the process instead.
-    last: Cell<Option<NonNull<Frame>>>,
-}
-
-/// The values that are set by one call on a stack.
-struct Frame {
-    /// The values, those that were set last at the end. The call borrows them for as long as it lasts.
-    values: NonNull<[Value]>,
-    /// The task that they belong to. Other tasks may be in the middle of a poll on this stack.
-    task: Option<TaskId>,
-    /// The frame that was the last one when this came.
-    before: Option<NonNull<Frame>>,
-}
+pub(crate) struct Locals(RefCell<Vec<(Option<TaskId>, Value)>>);
 
 impl Locals {
-    /// Runs `code` with values of `task` set.
-    #[inline]
-    fn set_while<R>(&self, values: &[Value], task: Option<TaskId>, code: impl FnOnce() -> R) -> R {
-        struct Restore<'a>(&'a Locals, &'a Frame);
-        impl Drop for Restore<'_> {
-            #[inline]
-            fn drop(&mut self) {
-                let Restore(locals, frame) = self;
-                if locals.last.replace(frame.before) != Some(NonNull::from(*frame)) {
-                    out_of_order();
-                }
-            }
-        }
-        let frame = Frame { values: NonNull::from(values), task, before: self.last.get() };
-        let _restore = Restore(self, &frame);
-        self.last.set(Some(NonNull::from(&frame)));
-        code()
+    /// Sets values of `task` until the guard is dropped.
+    fn set(&self, values: &[Value], task: Option<TaskId>) -> Restore<'_> {
+        let mut all = self.0.borrow_mut();
+        let before = all.len();
+        all.extend(values.iter().map(|value| (task, value.clone())));
+        Restore(self, before)
     }
 
-    /// Calls `look` with the value of `task` that has this key.
-    #[inline]
-    fn look<R>(
-        &self,
-        key: &'static u8,
-        task: Option<TaskId>,
-        look: impl FnOnce(Option<&(dyn Any + Send + Sync)>) -> R,
-    ) -> R {
-        let found = self.frames(task).find_map(|values| values.iter().rev().find(|value| value.is_of(key)));
-        look(found.map(|value| &*value.value))
+    /// Returns the value of `task` with this key. Other tasks may be in the middle of a poll on this stack.
+    fn find(&self, key: &'static u8, task: Option<TaskId>) -> Option<Arc<dyn Any + Send + Sync>> {
+        let all = self.0.borrow();
+        let found = all.iter().rev().find(|(of, value)| *of == task && std::ptr::eq(value.key, key));
+        found.map(|(_, value)| Arc::clone(&value.value))
     }
 
-    /// Returns all values of `task`, those that were set last at the end.
-    fn of(&self, task: Option<TaskId>) -> Box<[Value]> {
-        let mut values: Vec<Value> =
-            self.frames(task).flat_map(|values| values.iter().rev().cloned()).collect();
-        values.reverse();
-        values.into()
+    /// Returns all values of `task`.
+    fn of(&self, task: Option<TaskId>) -> Vec<Value> {
+        self.0.borrow().iter().filter(|(of, _)| *of == task).map(|(_, value)| value.clone()).collect()
     }
+}
 
-    /// Returns the values of each frame of `task`, from the last one on. Whoever calls this lets go of them
-    /// before it returns.
-    fn frames<'a>(&'a self, task: Option<TaskId>) -> impl Iterator<Item = &'a [Value]> {
-        // SAFETY: as `last` says, the frame and those before it have not ended. They do not end before the
-        // caller returns either, which runs above them on their stack.
-        let frame = |frame: NonNull<Frame>| unsafe { frame.as_ref() };
-        let frames = std::iter::successors(self.last.get().map(frame), move |last| last.before.map(frame));
-        // SAFETY: the call that the frame is of borrows the values until it has ended.
-        frames.filter(move |frame| frame.task == task).map(|frame| unsafe { frame.values.as_ref() })
+/// Takes out what has been set since it was made, when it is dropped.
+struct Restore<'a>(&'a Locals, usize);
+
+impl Drop for Restore<'_> {
+    fn drop(&mut self) {
+        // A value may be dropped with the last reference to it, which the scope has: destructors run with
+        // nothing borrowed all the same.
+        let set = self.0.0.borrow_mut().split_off(self.1);
+        drop(set);
     }
 }
