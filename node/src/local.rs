@@ -383,11 +383,17 @@ impl<M> Draining<M> {
                 match remote::room(process, wanted).await {
                     Ok(room) => {
                         let (messages, held) = self.messages(room.len());
-                        room.send(messages);
+                        // Those that a process which has ended does not take are dropped: a panic of one
+                        // takes no others along.
+                        let _ = contain::run(|| room.send(messages));
                         drop(held);
                     }
                     // A process that has ended takes nothing more; its messages are dropped, as in Erlang.
-                    Err(_) => drop(self.messages(wanted)),
+                    Err(_) => {
+                        let (messages, held) = self.messages(wanted);
+                        let _ = contain::run(|| drop(messages));
+                        drop(held);
+                    }
                 }
             }
             lock(&self.queue).taken = self.taken.len();
@@ -426,8 +432,12 @@ impl<M: for<'a> FromTerm<'a> + Send + 'static> Inlet for Typed<M> {
     ) -> Result<(), DecodeError> {
         let way = Way { connection: Arc::clone(connection), asked: Some(self.process.pid()) };
         let mut payload = payload.with_context(&way);
-        let message = contain::read(|| M::from_term(&mut payload))?;
-        payload.finish()?;
+        // A message with something behind it is dropped in there, too.
+        let message = contain::read(|| {
+            let message = M::from_term(&mut payload)?;
+            payload.finish()?;
+            Ok(message)
+        })?;
         let hold = |message| Item::Message(message, connection.waiting.hold(&self.process.pid(), len));
         // Nobody but readers begins to queue, and order counts among what one of them delivers.
         let message = if self.others_wait() {

@@ -298,6 +298,9 @@ impl Outbox {
             return self.kick();
         }
         self.untold.store(0, Relaxed);
+        if state.bytes.is_empty() {
+            return;
+        }
         let mut bytes = std::mem::take(&mut state.bytes);
         (state.lent, state.writing) = (true, bytes.len());
         drop(state);
@@ -312,7 +315,8 @@ impl Outbox {
         bytes.drain(..written);
         bytes.append(&mut state.bytes);
         state.bytes = bytes;
-        let is_more = state.closed || !state.is_empty();
+        // The writer wakes those who wait for room.
+        let is_more = state.closed || !state.is_empty() || !state.waiting.is_empty();
         drop(state);
         if is_more {
             self.kick();
@@ -335,7 +339,8 @@ impl Outbox {
         std::mem::swap(&mut state.bytes, bytes);
         let State { lanes, told, .. } = &mut *state;
         let left = lanes.take(told, bytes, BATCH);
-        state.writing = bytes.len();
+        // The writer that has taken nothing may write a tick: nobody else writes in the middle of it.
+        state.writing = bytes.len().max(1);
         let taken = match (state.closed, state.lanes.is_empty()) {
             (true, true) => Taken::Last,
             (false, true) if bytes.len() < FULL => Taken::All,

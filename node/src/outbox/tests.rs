@@ -170,8 +170,8 @@ fn a_signal_beside_a_message_of_any_length_is_not_too_much() {
 #[test]
 fn what_cannot_be_written_at_once_goes_out_first() {
     let outbox = Outbox::new(true);
-    let (mut written, mut bytes) = (Vec::new(), Vec::new());
-    let say = |number: u8| assert!(outbox.signal(&mut Frame::from(vec![number; 5]), Receiver::Nobody));
+    let (mut written, mut bytes) = (Vec::<u8>::new(), Vec::new());
+    let say = |number: u8| assert!(outbox.signal(&mut Frame::from(vec![number; 10]), Receiver::Nobody));
     say(1);
     outbox.write_now(|bytes| {
         // Meanwhile nobody else writes, and what comes is kept.
@@ -195,8 +195,7 @@ fn what_cannot_be_written_at_once_goes_out_first() {
     assert_eq!(outbox.take(&mut bytes), Taken::All);
     written.extend(&bytes);
     outbox.rest();
-    let numbers: Vec<u8> = written.chunks(5).map(|frame| frame[0]).collect();
-    assert_eq!(numbers, [1, 2, 3, 4, 5]);
+    assert_eq!(written, [[1; 10], [2; 10], [3; 10], [4; 10], [5; 10]].concat());
     assert!(passed_filled(&outbox), "the writer is told of what is left");
 }
 
@@ -225,4 +224,42 @@ fn only_little_is_written_by_others_than_the_writer() {
     });
     let state = other.state();
     assert!(state.is_empty() && state.bytes.capacity() == 0 && state.len() == 0);
+}
+
+#[test]
+fn nobody_writes_in_the_middle_of_a_tick() {
+    let outbox = Outbox::new(true);
+    let mut bytes = Vec::new();
+    assert_eq!(outbox.take(&mut bytes), Taken::All);
+    assert!(bytes.is_empty(), "so the writer may write a tick");
+    assert!(outbox.signal(&mut frame(10), Receiver::Nobody));
+    outbox.write_now(|_| panic!("the writer writes"));
+    outbox.rest();
+    let mut written = 0;
+    outbox.write_now(|bytes| {
+        written = bytes.len();
+        Ok(written)
+    });
+    assert!(written > 0);
+    outbox.write_now(|_| panic!("there is nothing"));
+}
+
+#[test]
+fn who_waits_for_room_is_told_though_another_one_writes() {
+    let outbox = Outbox::new(false);
+    let mut bytes = Vec::new();
+    assert!(outbox.signal(&mut frame(FULL - 1_000), Receiver::Nobody));
+    assert_eq!(outbox.take(&mut bytes), Taken::All);
+    assert!(outbox.signal(&mut frame(2_000), Receiver::Nobody));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(outbox.poll_room(&mut cx, Receiver::Nobody).is_pending());
+    // The writer comes again just when somebody else has what is left.
+    outbox.rest();
+    outbox.write_now(|bytes| {
+        assert_eq!(outbox.take(&mut Vec::new()), Taken::Lent);
+        Ok(bytes.len())
+    });
+    assert!(passed_filled(&outbox), "the writer is told, and tells those who wait");
+    assert_eq!(outbox.take(&mut bytes), Taken::All);
+    assert!(outbox.state().waiting.is_empty());
 }

@@ -28,7 +28,7 @@ pub const MAX_DEPTH: usize = 512;
 /// [`MAX_DEPTH`].
 const MAX_STACK: usize = 128 << 10;
 /// The depth up to which nobody looks, as most terms go no deeper.
-const SHALLOW: usize = 8;
+const SHALLOW: usize = 4;
 /// The bytes of memory that may be built for each byte that is read: a term takes 32, and one byte at least.
 const BUDGET_PER_BYTE: usize = 32;
 /// The bytes of memory that may be built in any case, so that small messages may use large types.
@@ -300,8 +300,8 @@ impl<'a> Decoder<'a> {
     /// Has `read` read what a term has inside, one level deeper.
     ///
     /// # Errors
-    /// Those of `read`; and where the level is too deep: the 513th, or one for which 128 KiB of the stack
-    /// have been used, so that no peer has a type that calls itself overflow it.
+    /// Those of `read`; and where the level is too deep: the 513th, or one before which 128 KiB of the
+    /// stack have been used from the fifth level on, so that no peer has a type that calls itself overflow it.
     #[inline]
     pub fn nested<T>(
         &mut self,
