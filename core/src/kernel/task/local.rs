@@ -343,9 +343,49 @@ struct Restore<'a>(&'a Locals, usize);
 
 impl Drop for Restore<'_> {
     fn drop(&mut self) {
-        // A value may be dropped with the last reference to it, which the scope has: destructors run with
-        // nothing borrowed all the same.
-        let set = self.0.0.borrow_mut().split_off(self.1);
-        drop(set);
+        // Each value has another reference, since whoever has set it borrows it still: no destructor runs here.
+        self.0.0.borrow_mut().truncate(self.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::task::Waker;
+
+    use super::*;
+    use crate::kernel::Wait;
+
+    crate::task_local! {
+        static OUTER: String;
+        static INNER: u32;
+    }
+
+    #[test]
+    fn values_are_those_of_the_scopes_that_are_polled() {
+        let read = || (OUTER.try_with(String::clone).ok(), INNER.try_with(|number| *number).ok());
+        let inner = INNER.scope(2, async {
+            let seen = read();
+            crate::future::yield_now().await;
+            (seen, INNER.sync_scope(3, read), read(), inherit_fn(read))
+        });
+        let mut scope = std::pin::pin!(OUTER.scope("a".to_owned(), inner));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(scope.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(read(), (None, None), "not between polls");
+        let here = (Some("a".to_owned()), Some(2));
+        let (seen, deeper, after, inherited) = scope.wait();
+        assert_eq!((seen, &after), (here.clone(), &here));
+        assert_eq!(deeper, (Some("a".to_owned()), Some(3)));
+        assert_eq!((inherited(), read()), (here, (None, None)));
+    }
+
+    #[test]
+    fn a_panic_takes_the_values_of_its_scopes_along() {
+        let thrown = catch_unwind(AssertUnwindSafe(|| {
+            OUTER.sync_scope("a".to_owned(), || INNER.sync_scope(1, || panic!("on purpose")))
+        }));
+        assert!(thrown.is_err());
+        assert!(OUTER.try_with(|_| ()).is_err() && INNER.try_with(|_| ()).is_err());
     }
 }
