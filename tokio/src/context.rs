@@ -5,7 +5,7 @@ use std::io;
 use std::mem;
 use std::sync::atomic::Ordering;
 
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::{EnterGuard, Handle, Runtime};
 use twoply_core::fork::{self, PerProcess};
 
 /// The name of the thread of the runtime that is started here.
@@ -108,15 +108,26 @@ pub fn handle() -> io::Result<&'static Handle> {
 /// assert!(nap.wait().is_ok());
 /// ```
 pub fn enter(body: &mut dyn FnMut()) {
-    /// The thread as it was entered before.
-    struct Before(Option<u64>);
-    impl Drop for Before {
+    struct Inside {
+        guard: Option<EnterGuard<'static>>,
+        /// What [`ENTERED`] was before, and is inside.
+        before: Option<u64>,
+        entered: Option<u64>,
+    }
+    impl Drop for Inside {
         fn drop(&mut self) {
-            ENTERED.set(self.0);
+            if ENTERED.get() == self.entered {
+                ENTERED.set(self.before);
+            } else {
+                // The child of a fork has entered its own runtime inside of this one, for good.
+                mem::forget(self.guard.take());
+            }
         }
     }
-    let inside = handle().map(Handle::enter);
-    let _before = inside.is_ok().then(|| Before(ENTERED.replace(Some(process()))));
+    let _inside = handle().map(Handle::enter).map(|guard| {
+        let entered = Some(process());
+        Inside { guard: Some(guard), before: ENTERED.replace(entered), entered }
+    });
     body();
 }
 
