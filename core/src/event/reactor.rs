@@ -211,7 +211,8 @@ impl Reactor {
 
     /// Waits until something is ready, a timer is due, [`notify`](Reactor::notify) is called, a signal
     /// arrives or `timeout` has passed; with `None` it waits as long as it takes. Then runs the wakers and
-    /// handlers of what is ready, on this thread, and returns how many descriptors and timers that were.
+    /// handlers of what is ready, on this thread, and returns how many descriptors and timers that were. That
+    /// may be none, before the timeout: where a timer was due and has been postponed.
     ///
     /// A turn with a timeout of zero never sleeps. One turn reports up to 1024 events; what is left is
     /// reported by the next. Timeouts have the resolution of the kernel's timers, nanoseconds on Linux since

@@ -359,9 +359,7 @@ impl State {
             }
         }
         // Nearly always there is one: two each need no allocation.
-        wake_all(readers.into_iter().flatten());
-        wake_all(writers.into_iter().flatten());
-        wake_all(more);
+        wake_all(readers.into_iter().chain(writers).flatten().chain(more));
     }
 }
 
