@@ -139,8 +139,8 @@ fn look(shared: &Arc<Shared>, worker: usize, seen: &mut Seen, now: Instant) -> F
     let Seen { since, .. } = *seen;
     let held = now.duration_since(since);
     if held < TICK {
-        // An unpark ended the pause between two looks early.
-        return Found::Poll;
+        // An unpark ended the pause between two looks early: another look tells whether it is stuck.
+        return Found::Stuck;
     }
     counts.stuck.store(true, Ordering::Relaxed);
     shared.notify_hint();
