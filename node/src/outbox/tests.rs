@@ -223,7 +223,8 @@ fn only_little_is_written_by_others_than_the_writer() {
         Ok(bytes.len() - 1)
     });
     let state = other.state();
-    assert!(state.is_empty() && state.bytes.capacity() == 0 && state.len() == 0);
+    assert!(state.is_empty() && state.bytes.capacity() == 0);
+    assert_eq!(state.len(), 0);
 }
 
 #[test]
