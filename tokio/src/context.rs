@@ -110,7 +110,7 @@ pub fn handle() -> io::Result<&'static Handle> {
 pub fn enter(body: &mut dyn FnMut()) {
     struct Inside {
         guard: Option<EnterGuard<'static>>,
-        /// What [`ENTERED`] was before, and is inside.
+        /// The values of [`ENTERED`] before, and inside.
         before: Option<u64>,
         entered: Option<u64>,
     }

@@ -300,8 +300,8 @@ impl<'a> Decoder<'a> {
     /// Has `read` read what a term has inside, one level deeper.
     ///
     /// # Errors
-    /// Those of `read`; and where the level is too deep: the 513th, or one before which 128 KiB of the
-    /// stack have been used from the fifth level on, so that no peer has a type that calls itself overflow it.
+    /// Those of `read`; and where the level is too deep: the 513th, or one before which 128 KiB of the stack
+    /// have been used from the fifth level on, so that no peer has a type that calls itself overflow it.
     #[inline]
     pub fn nested<T>(
         &mut self,

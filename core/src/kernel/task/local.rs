@@ -343,7 +343,7 @@ struct Restore<'a>(&'a Locals, usize);
 
 impl Drop for Restore<'_> {
     fn drop(&mut self) {
-        // Each value has another reference, since whoever has set it borrows it still: no destructor runs here.
+        // Whoever has set a value borrows it still, and with it another reference: no destructor runs here.
         self.0.0.borrow_mut().truncate(self.1);
     }
 }
