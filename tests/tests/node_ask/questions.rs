@@ -1,9 +1,10 @@
 //! Laws of questions to processes of another node by `ProcessRef::ask`, and of processes in messages.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use twoply_core::Wait;
 use twoply_core::actor::{Event, ExitReason, Pid, Process, ProcessRef};
+use twoply_core::future::join_all;
 use twoply_core::promise::{Failure, Resolver};
 use twoply_node::Node;
 use twoply_node::wire::{FromTerm, ToTerm, to_bytes};
@@ -236,6 +237,28 @@ pub(crate) fn two_nodes_of_ours_ask_each_other(on: &Systems) {
     helper.ended().wait();
     let asked = there.ask(|reply| Counter::Delegated(helper.clone(), reply)).timeout(Duration::from_secs(20));
     assert_eq!(said(asked.wait()), Err(Failure::Broken.to_string()));
+}
+
+/// Nothing else goes out by which it would be told: no node ticks meanwhile.
+pub(crate) fn many_questions_are_soon_known_to_be_over(on: &Systems) {
+    let builder = |name| Node::builder(name).tick_time(Duration::from_secs(36_000));
+    let nodes = ["one@localhost", "two@localhost"].map(|name| ours(on, builder(name), None));
+    nodes[0].add_peer(nodes[1].name(), nodes[1].local_addr());
+    let counter = twoply_tests::builder(on).spawn(async |mut me: Process<Counter>| {
+        while let Some(Counter::Next(reply)) = me.receive().await.message() {
+            let _ = reply.resolve(1);
+        }
+    });
+    let counter = counter.unwrap();
+    nodes[1].register("counter", &counter).unwrap();
+    let there = nodes[0].remote("two@localhost").process::<Counter>("counter");
+    for questions in [1, 100, 1_000] {
+        let answers = join_all((0..questions).map(|_| there.ask(Counter::Next))).wait();
+        assert!(answers.into_iter().all(|answer| said(answer) == Ok(1)));
+        let answered = Instant::now();
+        eventually("they are known to be over", || counter.info().unwrap().monitored_by.is_empty());
+        assert!(answered.elapsed() < Duration::from_secs(5), "{questions}: {:?}", answered.elapsed());
+    }
 }
 
 #[derive(ToTerm, FromTerm)]
