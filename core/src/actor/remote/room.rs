@@ -37,12 +37,13 @@ pub struct Room<'a, M: Send + 'static> {
 ///         sum += me.receive().await.message().unwrap_or(0);
 ///     }
 /// })?;
-/// let mut waiting = vec![3, 2, 1];
+/// let mut waiting = vec![1, 2, 3];
 /// while !waiting.is_empty() {
 ///     let room = remote::room(&sum, waiting.len()).wait()?;
-///     room.send(waiting.split_off(waiting.len().saturating_sub(room.len())));
+///     let later = waiting.split_off(room.len().min(waiting.len()));
+///     room.send(std::mem::replace(&mut waiting, later));
 /// }
-/// sum.pid().ended().wait();
+/// assert!(sum.ended().wait().is_normal());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn room<M: Send + 'static>(
