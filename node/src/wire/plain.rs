@@ -18,8 +18,9 @@ use self::write::Writer;
 /// lists: an atom is read as text, which is written as a binary, and the others are errors. A type that has
 /// any of these implements [`ToTerm`] and [`FromTerm`] instead, which are also quicker.
 ///
-/// Terms that are nested more than 128 deep are refused. A key that stands in a map twice is refused where it
-/// is that of a field; of others the last one counts.
+/// Terms that are nested more than 128 deep are refused, and sooner where reading them takes too much of the
+/// stack, as [`Decoder::nested`] says. A key that stands in a map twice is refused where it is that of a field;
+/// of others the last one counts.
 ///
 /// # Examples
 /// ```
