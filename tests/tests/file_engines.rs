@@ -1,12 +1,14 @@
 //! The engines of operations on files that would hold a worker up, or what is waited for beside them.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut, PipeWriter, SeekFrom, Write};
 use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_io::{AsyncRead, AsyncWrite};
 use twoply::{Backend, Runtime};
 use twoply_core::channel::Source;
 use twoply_core::fs::{self, Engine, File, OpenOptions};
@@ -23,7 +25,11 @@ laws! {
         a_ring_makes_what_needs_no_thread,
         what_a_runtime_that_ends_has_begun_is_not_lost,
     }
-    everywhere { more_buffers_than_one_call_takes_are_moved_in_parts, what_is_beside_a_file_is_not_held_up }
+    everywhere {
+        more_buffers_than_one_call_takes_are_moved_in_parts,
+        what_a_poll_function_leaves_does_not_outlive_a_change,
+        what_is_beside_a_file_is_not_held_up,
+    }
     one_worker { a_local_runtime_has_files_without_threads }
 }
 
@@ -75,6 +81,48 @@ fn more_buffers_than_one_call_takes_are_moved_in_parts(on: &Systems) {
     both_ways(on, || {
         let dir = Dir::new();
         async move { move_many_buffers(&dir).await }
+    });
+}
+
+/// A read and a write whose future is a poll function, and is given up before it is over.
+fn what_a_poll_function_leaves_does_not_outlive_a_change(on: &Systems) {
+    const PAGE: usize = 4096;
+    both_ways(on, || {
+        let dir = Dir::new();
+        async move {
+            let path = dir.join("file");
+            let mut options = OpenOptions::new();
+            // The system has no memory of it, so a worker leaves it to others.
+            options.read(true).write(true).create(true).custom_flags(libc::O_DIRECT);
+            // A file system that lies in memory may refuse it.
+            let Ok(file) = options.open(&path).await else { return };
+            let (mut shared, mut page) = (&file, [0; PAGE]);
+            file.write_all_at(&[1; PAGE], 0).await.unwrap();
+            let change = async |of: u8, by: &str| match by {
+                "a write" => file.write_at(&[of; PAGE], 0).await.map(drop),
+                "a file" => std::fs::OpenOptions::new().write(true).open(&path)?.write_all(&[of; PAGE]),
+                _ => file.set_len(0).await,
+            };
+            for (of, by) in [(2, "a write"), (3, "a file"), (4, "a length"), (5, "a write")] {
+                let left = poll_fn(|cx| Poll::Ready(Pin::new(&mut shared).poll_read(cx, &mut page))).await;
+                poll_fn(|cx| Pin::new(&mut shared).poll_close(cx)).await.unwrap();
+                change(of, by).await.unwrap();
+                if left.is_pending() {
+                    let read = file.read(&mut page).await.unwrap();
+                    let expected = if by == "a length" { &[][..] } else { &[of; PAGE] };
+                    assert!(page[..read] == *expected, "{read} bytes, {} after {by}", page[0]);
+                }
+                file.seek(SeekFrom::Start(0)).await.unwrap();
+            }
+            let left = poll_fn(|cx| Poll::Ready(Pin::new(&mut shared).poll_write(cx, &[6; PAGE]))).await;
+            poll_fn(|cx| Pin::new(&mut shared).poll_close(cx)).await.unwrap();
+            if left.is_pending() {
+                change(7, "a write").await.unwrap();
+                let written = poll_fn(|cx| Pin::new(&mut shared).poll_write(cx, &[6; PAGE])).await;
+                assert_eq!(written.unwrap(), PAGE);
+                assert_eq!(std::fs::read(&path).unwrap(), [6; PAGE], "after a write");
+            }
+        }
     });
 }
 

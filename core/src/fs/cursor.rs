@@ -15,7 +15,9 @@
 //! ```
 //!
 //! A poll function cannot say that it is the one that has begun a write, nor that it will not come again;
-//! hence the last rule. Nobody waits for a future to take its outcome: a read is done again, and a write
+//! hence the last rule. It may never come again, so what it leaves grows old: no future takes what a poll
+//! function has read, and nobody what was read or written by one before the file was changed in another way
+//! than by the cursor. Nobody waits for a future to take its outcome: a read is done again, and a write
 //! counts when something else is done first. A future that is dropped takes its outcome along, but for what
 //! it has read from a file without positions (a pipe, a terminal): that is gone from there, and kept for the
 //! next read.
@@ -111,6 +113,8 @@ struct State {
     position: u64,
     /// The number of background operations so far.
     count: u64,
+    /// The number of times that the file was changed, but not by the cursor.
+    changes: u64,
     /// The operations that run. A file with positions uses the first only; another one has one for each
     /// direction, which do not wait for each other.
     lanes: [Lane; 2],
@@ -137,6 +141,8 @@ struct Outcome {
     way: Way,
     /// The position of the cursor when it began.
     at: u64,
+    /// The number of changes by then.
+    changes: u64,
     /// The number of bytes that have been handed out already.
     taken: usize,
     /// The position after an append.
@@ -323,6 +329,11 @@ impl Shared {
         self.waiters.withdraw(key);
     }
 
+    /// Says that the file has been changed, but not by the cursor.
+    pub(super) fn changed(&self) {
+        lock_std(&self.state).changes += 1;
+    }
+
     /// Says that nobody wants the outcome of a background operation any more.
     pub(super) fn give_up(&self, way: Way, number: u64) {
         let dropped = {
@@ -374,7 +385,7 @@ impl Shared {
         operation: Operation,
         memory: Memory,
     ) {
-        {
+        let changes = {
             let mut state = lock_std(&self.state);
             state.count += 1;
             let number = state.count;
@@ -383,13 +394,16 @@ impl Shared {
             if let Some(started) = started {
                 *started = number;
             }
-        }
+            state.changes
+        };
         let shared = Arc::clone(self);
-        files::start(&self.file, operation, memory, move |done| shared.finish(way, at, done));
+        files::start(&self.file, operation, memory, move |done| {
+            shared.finish(Outcome { way, at, changes, taken: 0, end: shared.appended(way), done });
+        });
     }
 
-    fn finish(&self, way: Way, at: u64, done: Done) {
-        let outcome = Outcome { way, at, taken: 0, end: self.appended(way), done };
+    fn finish(&self, outcome: Outcome) {
+        let way = outcome.way;
         let dropped = {
             let mut state = lock_std(&self.state);
             let lane = &mut state.lanes[self.lane(way)];
@@ -406,8 +420,8 @@ impl Shared {
 
 impl State {
     /// Returns `None` while an operation runs; an outcome, if there is one that belongs to the caller: of a
-    /// read at the cursor, of the write that `started` names, or of one of the same bytes; and else makes the
-    /// lane busy for the caller.
+    /// read at the cursor, of the write that `started` names, or of one of the same bytes, and none that has
+    /// grown old; and else makes the lane busy for the caller.
     fn take(
         &mut self,
         shared: &Shared,
@@ -421,9 +435,15 @@ impl State {
         if self.lanes[lane].is_busy {
             return None;
         }
+        let Lane { number, is_owned, .. } = self.lanes[lane];
         let outcome = self.outcome(lane, started);
+        let is_current = |outcome: &Outcome| match outcome.way {
+            // An append stays, whatever else is done.
+            Way::Write => shared.appends || started == Some(number) || outcome.changes == self.changes,
+            Way::Read => outcome.changes == self.changes && (is_owned || started.is_none()),
+        };
         let belongs = |outcome: &Outcome| {
-            let is_here = !shared.has_positions || outcome.at == self.position;
+            let is_here = !shared.has_positions || (outcome.at == self.position && is_current(outcome));
             is_here && outcome.way == bufs.way() && bufs.may_be_of(&outcome.done)
         };
         let Some(mut outcome) = outcome.filter(belongs) else {

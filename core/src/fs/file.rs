@@ -458,7 +458,9 @@ impl File {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub async fn set_len(&self, length: u64) -> io::Result<()> {
-        self.call("set the length of", move |file| file.set_len(length)).await
+        let set = self.call("set the length of", move |file| file.set_len(length)).await;
+        self.shared.changed();
+        set
     }
 
     /// Returns what the system knows of the file: its length, its permissions, its times.

@@ -263,6 +263,7 @@ impl Future for WriteAt<'_> {
             None => ready!(poll_running(running, file, || shared.to_write(Some(at), bufs), cx)).result,
         };
         unit.spend();
+        shared.changed();
         Poll::Ready(written.map_err(|error| file.failed("write", error)))
     }
 }
