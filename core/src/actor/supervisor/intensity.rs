@@ -11,7 +11,8 @@ pub(super) struct Intensity {
     /// The most restarts that may lie within one period.
     most: usize,
     period: Duration,
-    /// The times of restarts, the oldest first. None is older than a period, so there are `most + 1` at most.
+    /// The times of restarts, the oldest first. None is older than a period, so there are `most + 1` at most;
+    /// and none where any number is allowed, which would grow for as long as a period.
     recent: VecDeque<Instant>,
 }
 
@@ -27,6 +28,9 @@ impl Intensity {
     /// The arithmetic is that of `add_restart/1` in OTP's `supervisor.erl`, where ages are counted in seconds
     /// and here as finely as the clock does.
     pub(super) fn allow_restart(&mut self, now: Instant) -> bool {
+        if self.most == usize::MAX {
+            return true;
+        }
         self.recent.push_back(now);
         while self.recent.front().is_some_and(|&oldest| now.saturating_duration_since(oldest) > self.period) {
             self.recent.pop_front();
@@ -56,6 +60,14 @@ mod tests {
         assert_eq!(admitted(1, 5, &[0, 5]), [true, false]);
         assert_eq!(admitted(1, 5, &[0, 6, 12]), [true, true, true]);
         assert_eq!(admitted(2, 5, &[0, 4, 6, 7]), [true, true, true, false]);
+    }
+
+    #[test]
+    fn what_is_never_too_much_is_not_remembered() {
+        let mut intensity = Intensity::new(usize::MAX, Duration::MAX);
+        let now = Instant::now();
+        assert!((0..100).all(|_| intensity.allow_restart(now)));
+        assert_eq!(intensity.recent.capacity(), 0);
     }
 
     #[test]
