@@ -1,18 +1,19 @@
 //! Shielded work: what has begun is finished, however the wait for it ends.
 
-use std::future::{Future, pending, ready};
+use std::future::{Future, pending, poll_fn, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use twoply_core::future::{race, yield_now};
 use twoply_core::task::{self, shield};
-use twoply_core::{Wait, channel};
+use twoply_core::{Wait, channel, task_local};
 use twoply_tests::{Gate, Signal, Systems, eventually, laws};
 
 laws! {
     everywhere {
         what_has_begun_is_finished_though_its_task_is_cancelled,
         a_wait_in_a_shield_does_not_unwind,
+        what_goes_on_has_the_task_locals_that_it_has_begun_with,
         what_has_not_begun_is_dropped,
         a_shield_gives_what_its_future_gives,
         who_loses_a_race_goes_on,
@@ -73,6 +74,40 @@ fn a_wait_in_a_shield_does_not_unwind(on: &Systems) {
     gate.open();
     assert!(task.wait().unwrap_err().is_cancelled());
     assert_eq!(order.count(), 1);
+}
+
+task_local! { static USER: &'static str }
+
+fn what_goes_on_has_the_task_locals_that_it_has_begun_with(on: &Systems) {
+    let gate = Gate::new();
+    let begin = || {
+        let (opened, (end, ended)) = (gate.opened(), channel::oneshot());
+        let work = shield(async move {
+            opened.await;
+            end.send(USER.try_with(|user| *user).ok()).unwrap();
+        });
+        (work, ended)
+    };
+    let ((first, of_first), (second, of_second), (mut third, of_third)) = (begin(), begin(), begin());
+    let tasks = [
+        on.here().spawn(USER.scope("first", first)),
+        on.here().spawn_fn(move || USER.sync_scope("second", || second.wait())),
+        on.here().spawn(async move {
+            // Dropped where the local is not set.
+            USER.scope("third", poll_fn(|cx| Poll::Ready(Pin::new(&mut third).poll(cx)))).await.is_pending();
+            pending::<()>().await;
+            drop(third);
+        }),
+    ];
+    eventually("they wait", || gate.waiting() == 3);
+    for task in tasks {
+        task.cancel();
+        assert!(task.wait().unwrap_err().is_cancelled());
+    }
+    gate.open();
+    for (ended, user) in [(of_first, "first"), (of_second, "second"), (of_third, "third")] {
+        assert_eq!(ended.wait(), Ok(Some(user)));
+    }
 }
 
 fn what_has_not_begun_is_dropped(on: &Systems) {

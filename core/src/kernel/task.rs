@@ -73,7 +73,7 @@ pub use spawner::Spawner;
 pub(crate) use header::model::header;
 pub(crate) use header::{Header, HeaderRef, Observer};
 pub(crate) use job::{Body, ClosureBody, FutureBody, start, start_observed};
-pub(crate) use local::{Locals, current_values, set_while};
+pub(crate) use local::{Locals, Value, current_values, set_while, with_values};
 pub(crate) use panic_hook::set_own_hook;
 pub(crate) use shared::Shared;
 

@@ -11,13 +11,14 @@ use crate::base::sync::lock_std;
 use crate::kernel::Wait;
 use crate::kernel::detached;
 use crate::kernel::strand::with_state;
-use crate::kernel::task::{Builder, Task, current_backend};
+use crate::kernel::task::{Builder, Task, Value, current_backend, current_values, with_values};
 
 /// Protects `future` from being cut off: once it has begun, it goes on to its end, even if the task that
 /// waits for it is cancelled, or the wait is dropped for another reason.
 ///
 /// It runs as a part of the calling task, like any future. When the wait is dropped before it is ready, what
-/// is left of it moves to a task of its own, on the backend of the calling task, and its output is dropped.
+/// is left of it moves to a task of its own, on the backend of the calling task, with the
+/// [task-locals](crate::task::LocalKey) that it has begun with, and its output is dropped.
 /// While it runs, a [`.wait()`](crate::Wait::wait) in it does not unwind for a cancellation of the calling
 /// task either: that ends at its next wait after this one. A cancelled task has ended when the shielded work
 /// may still be under way; whoever has to know about the end of that lets it say so, through a channel or an
@@ -52,7 +53,7 @@ use crate::kernel::task::{Builder, Task, current_backend};
 /// assert_eq!(is_saved.wait(), Ok("second half"));
 /// ```
 pub fn shield<F: IntoFuture<IntoFuture: Send + 'static>>(future: F) -> Shield<F::IntoFuture> {
-    Shield { future: Some(Box::pin(future.into_future())), has_begun: false }
+    Shield { future: Some(Box::pin(future.into_future())), locals: None }
 }
 
 /// The future of [`shield`].
@@ -60,8 +61,8 @@ pub fn shield<F: IntoFuture<IntoFuture: Send + 'static>>(future: F) -> Shield<F:
 pub struct Shield<F: Future + Send + 'static> {
     /// None once it has been ready or has panicked, and while it is polled.
     future: Option<Pin<Box<F>>>,
-    /// True once it has been polled.
-    has_begun: bool,
+    /// The task-locals of the first poll; None before.
+    locals: Option<Vec<Value>>,
 }
 
 impl<F: Future + Send + 'static> Future for Shield<F> {
@@ -69,7 +70,7 @@ impl<F: Future + Send + 'static> Future for Shield<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
-        this.has_begun = true;
+        this.locals.get_or_insert_with(current_values);
         // Taken out, so that nothing goes on with a future that has panicked.
         let mut future = this.future.take().expect("a shield was polled after it was ready");
         let polled = with_state(|state| {
@@ -87,25 +88,25 @@ fused! { [F: Future + Send + 'static] Shield<F>, |this| this.future.is_none() }
 
 impl<F: Future + Send + 'static> Drop for Shield<F> {
     fn drop(&mut self) {
-        let future = self.future.take();
-        if let Some(future) = future.filter(|_| self.has_begun) {
-            finish(Rest(Arc::new(Mutex::new(Some(future)))));
+        if let (Some(future), Some(locals)) = (self.future.take(), self.locals.take()) {
+            finish(Rest(Arc::new(Mutex::new(Some(future)))), locals);
         }
     }
 }
 
 impl<F: Future + Send + 'static> fmt::Debug for Shield<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shield").field("has_begun", &self.has_begun).finish_non_exhaustive()
+        f.debug_struct("Shield").field("has_begun", &self.locals.is_some()).finish_non_exhaustive()
     }
 }
 
-/// Has `rest` finished by a task of its own.
-fn finish<F: Future + Send + 'static>(rest: Rest<F>) {
-    let spawned = current_backend().and_then(|backend| Builder::new().spawn_on(&backend, rest.clone()));
+/// Has `rest` finished by a task of its own, which has these task-locals.
+fn finish<F: Future + Send + 'static>(rest: Rest<F>, locals: Vec<Value>) {
+    let body = with_values(locals.clone(), rest.clone());
+    let spawned = current_backend().and_then(|backend| Builder::new().spawn_on(&backend, body));
     match spawned.map(Task::detach) {
         Ok(()) => {}
-        Err(_) => detached::run(None, Box::new(move || rest.wait())),
+        Err(_) => detached::run(None, Box::new(move || with_values(locals, rest).wait())),
     }
 }
 

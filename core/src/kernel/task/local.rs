@@ -232,7 +232,12 @@ pub struct AccessError {
 /// });
 /// ```
 pub fn inherit<F: IntoFuture>(future: F) -> LocalScope<F::IntoFuture> {
-    LocalScope { future: Some(future.into_future()), values: current_values() }
+    with_values(current_values(), future.into_future())
+}
+
+/// Has `future` run with these values.
+pub(crate) fn with_values<F: Future>(values: Vec<Value>, future: F) -> LocalScope<F> {
+    LocalScope { future: Some(future), values }
 }
 
 /// As [`inherit()`], for straight-line code.
