@@ -19,8 +19,8 @@ use self::write::Writer;
 /// any of these implements [`ToTerm`] and [`FromTerm`] instead, which are also quicker.
 ///
 /// Terms that are nested more than 128 deep are refused, and sooner where reading them takes too much of the
-/// stack, as [`Decoder::nested`] says. A key that stands in a map twice is refused where it is that of a field;
-/// of others the last one counts.
+/// stack, as [`Decoder::nested`] says. A key that stands in a map twice is refused where it is that of a
+/// field; of others the last one counts.
 ///
 /// # Examples
 /// ```
