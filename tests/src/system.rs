@@ -130,15 +130,26 @@ impl Kind {
     }
 
     /// A runtime of this kind (of its first part) with the usual settings.
+    ///
+    /// # Panics
+    /// When the system refuses what it needs.
     pub fn build(self) -> System {
+        self.try_build().expect("the system has threads and descriptors")
+    }
+
+    /// As [`Kind::build`], where the system may refuse what it needs.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn try_build(self) -> io::Result<System> {
         let runtime = match self.is_green() {
-            true => Runtime::Green(self.green().build().expect("the system has threads and descriptors")),
+            true => Runtime::Green(self.green().build()?),
             false => Runtime::Native(match self.io_threads() {
                 0 => Native::new(),
                 threads => Native::builder().io_server(threads).build(),
             }),
         };
-        System { kind: self.parts().0, runtime }
+        Ok(System { kind: self.parts().0, runtime })
     }
 }
 
@@ -165,6 +176,12 @@ impl From<Green> for System {
     fn from(green: Green) -> System {
         let kind = if green.metrics().workers.len() == 1 { Kind::Green1 } else { Kind::Green2 };
         System { kind, runtime: Runtime::Green(green) }
+    }
+}
+
+impl From<Native> for System {
+    fn from(native: Native) -> System {
+        System { kind: Kind::Native, runtime: Runtime::Native(native) }
     }
 }
 

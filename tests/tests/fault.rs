@@ -1,20 +1,23 @@
 //! Faults of the surroundings: no threads, no stacks, no stack left, a fork, memory that must not grow.
 
 use std::future::pending;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::promise::Failure;
-use twoply_core::task::{Builder, SpawnError};
+use twoply_core::task::{self, Builder, SpawnError};
 use twoply_core::time::sleep;
 use twoply_core::{Wait, channel, threads};
 use twoply_green::Green;
 use twoply_native::Native;
 use twoply_tests::{
-    Gate, Kind, Resources, Signal, System, Systems, eventually, fork, laws, limit_memory, limit_processes,
-    watch,
+    Gate, Kind, Resources, Signal, System, Systems, become_another_user, eventually, fork, laws,
+    limit_memory, limit_processes, watch,
 };
 
 laws! {
@@ -24,6 +27,8 @@ laws! {
         a_refusal_of_the_operating_system_is_an_error_or_costs_time,
         memory_does_not_grow_with_tasks_that_are_over,
         beyond_the_threads_that_a_process_should_have_nothing_aborts,
+        what_the_address_space_cannot_hold_is_refused,
+        what_a_user_may_not_start_is_refused,
     }
     green { a_child_of_a_fork_is_refused }
     green { settings_that_nothing_can_satisfy_are_an_error }
@@ -226,6 +231,118 @@ fn beyond_the_threads_that_a_process_should_have_nothing_aborts(on: &Systems) {
             _ => assert_eq!((done.len(), refused.len()), (400, 0)),
         }
         assert!(refused.iter().all(|result| result.as_ref().is_err_and(is_thread)));
+        system.shutdown(SOON).unwrap();
+    });
+}
+
+fn what_the_address_space_cannot_hold_is_refused(on: &Systems) {
+    on.alone(|| {
+        // What the process needs anyway is there: the I/O server, and the allocator's arenas.
+        block_and_wake(&on.kind().build(), 2);
+        // Each leaves something else of the address space when no more stacks fit, at times next to nothing.
+        for bytes in (0..128).map(|n| n * (16 << 10)) {
+            let build = || match on.kind() {
+                Kind::Native => Ok(System::from(Native::builder().stack_size((2 << 20) + bytes).build())),
+                kind if kind.is_fibers() => kind.green().build().map(System::from),
+                kind => kind.green().stack_size((2 << 20) + bytes).build().map(System::from),
+            };
+            // What holds the stacks of fibers is 64 MiB at a time.
+            let more = if on.kind().is_fibers() { (72 << 20) + bytes } else { 16 << 20 };
+            limit_memory(Some(more as u64));
+            let system = build().unwrap();
+            let gate = Gate::new();
+            let tasks: Vec<_> = (0..40)
+                .map(|_| {
+                    let opened = gate.opened();
+                    system.spawn_fn(move || opened.wait())
+                })
+                .collect();
+            gate.open();
+            let refused: Vec<_> = tasks.into_iter().filter_map(|task| task.wait().err()).collect();
+            assert!(refused.iter().all(is_thread), "{refused:?}");
+            assert_eq!(refused.is_empty(), on.kind().is_green(), "{} of 40, {bytes} more", refused.len());
+            // There is room again, also where the C library keeps the stacks of threads that have ended.
+            let blocks = || sleep(Duration::from_millis(1)).wait();
+            eventually("a task runs", || system.spawn_fn(blocks).wait().is_ok());
+            system.shutdown(SOON).unwrap();
+            eventually("another system is built, and runs a task", || {
+                build().is_ok_and(|system| system.spawn_fn(blocks).wait().is_ok())
+            });
+            limit_memory(None);
+        }
+    });
+}
+
+fn what_a_user_may_not_start_is_refused(on: &Systems) {
+    async fn echo(stream: TcpStream) {
+        let mut byte = [0];
+        if stream.read_exact(&mut byte).await.is_ok() {
+            let _ = stream.write_all(&byte).await;
+        }
+    }
+    /// Whether a connection is served; it is closed where nothing can serve it.
+    fn is_served(address: SocketAddr) -> bool {
+        let served = || -> io::Result<usize> {
+            let mut stream = std::net::TcpStream::connect(address)?;
+            stream.set_read_timeout(Some(SOON))?;
+            stream.write_all(b"?")?;
+            stream.read(&mut [0])
+        };
+        match served() {
+            Ok(bytes) => bytes == 1,
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+                false
+            }
+        }
+    }
+    on.alone(|| {
+        if !become_another_user() {
+            return;
+        }
+        let system = on.kind().build();
+        let listener = TcpListener::bind("127.0.0.1:0").wait().unwrap();
+        let address = listener.local_addr().unwrap();
+        // It holds no stack of a green worker, which would stand still where another has none.
+        let server = system.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                drop(task::spawn(echo(stream)));
+            }
+        });
+        let all = Resources::now().threads.values().sum::<usize>() as u64;
+        let mut refusals = 0;
+        for more in (0..10).chain([1000]) {
+            limit_processes(all + more);
+            let served = (0..4).filter(|_| is_served(address)).count();
+            let next = on.kind().try_build();
+            let gate = Gate::new();
+            let tasks: Vec<_> = (0..16)
+                .map(|n| {
+                    let opened = gate.opened();
+                    system.spawn_fn(move || {
+                        if n % 2 == 1 {
+                            return twoply_core::offload(|| opened.wait());
+                        }
+                        opened.wait();
+                        Ok(())
+                    })
+                })
+                .collect();
+            sleep(Duration::from_millis(1)).wait();
+            gate.open();
+            let refused = tasks.into_iter().map(Wait::wait).filter(|ended| match ended {
+                Ok(Ok(())) => false,
+                Ok(Err(error)) => matches!(error, SpawnError::Thread(_)) || panic!("{error}"),
+                Err(failure) => is_thread(failure) || panic!("{failure}"),
+            });
+            let refused = refused.count();
+            if more == 1000 {
+                assert_eq!((refused, served, next.is_ok()), (0, 4, true), "there is room again");
+            }
+            refusals += refused + usize::from(next.is_err());
+        }
+        assert!(refusals > 0, "nothing was refused");
+        server.cancel();
         system.shutdown(SOON).unwrap();
     });
 }

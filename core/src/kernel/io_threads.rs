@@ -25,7 +25,7 @@ use super::backend::{Backend, Driver, Job, Mode, SpawnError, Strand, StrandState
 use super::hooks::{Hooks, process_hooks};
 use super::strand::{enter, in_turn};
 use super::task::TaskList;
-use super::threads::start_free;
+use super::threads;
 use crate::base::fork::{self, PerProcess};
 use crate::base::sync::lock_std;
 use crate::event::parker::Parker;
@@ -234,7 +234,7 @@ impl IoThread {
         });
         let served = Arc::clone(&thread);
         let serve = move || hooks.around_thread(&mut || Arc::clone(&served).serve());
-        start_free(thread::Builder::new().name(name), serve)?;
+        threads::start(name, None, serve)?;
         Ok(thread)
     }
 

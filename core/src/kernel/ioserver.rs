@@ -35,7 +35,7 @@ use crate::event::timers::Timers;
 use crate::kernel::backend::Driver;
 use crate::kernel::hooks::process_hooks;
 use crate::kernel::strand::{WakeHandle, in_turn};
-use crate::kernel::threads::start_free;
+use crate::kernel::threads;
 
 /// The number of turns without a sleep that follow a turn that had something to do. Waking a sleeping thread
 /// on an idle core costs 40 us or more; a few such turns cost a tenth of that.
@@ -138,7 +138,7 @@ fn server() -> io::Result<&'static Arc<Server>> {
         let server = Arc::new(Server { reactor: Reactor::new()?, interrupts });
         let served = Arc::clone(&server);
         let serve = move || process_hooks().around_thread(&mut || served.serve(&interrupted));
-        start_free(thread::Builder::new().name("twoply-io".into()), serve)?;
+        threads::start("twoply-io".into(), None, serve)?;
         Ok(server)
     })
 }

@@ -8,6 +8,7 @@
 mod affinity;
 mod limit;
 mod pool;
+mod start;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -18,9 +19,9 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 pub use affinity::Affinity;
-pub(crate) use affinity::start_free;
 pub use limit::process_limit;
 pub use pool::{BLOCKING_THREADS, BlockingPool, PoolLimits, PoolMetrics};
+pub(crate) use start::start;
 
 use crate::base::fork::{self, PerProcess};
 use crate::base::panic::discard_panic;
@@ -193,9 +194,7 @@ impl ThreadCache {
 
     fn start(&self, stack_size: Option<usize>, piece: Piece) -> io::Result<()> {
         // This comes before the lock, which a thread of the parent's may have held.
-        if self.is_forked() {
-            return Err(io::Error::other("the process was forked: the threads stayed behind in the parent"));
-        }
+        self.refuse_after_fork()?;
         let permit = {
             let mut state = lock_std(&self.0.state);
             if state.closed {
@@ -225,18 +224,21 @@ impl ThreadCache {
             permit
         };
         let shared = Arc::clone(&self.0);
-        let mut builder = std::thread::Builder::new().name(self.0.name.clone().into_owned());
-        if let Some(bytes) = stack_size {
-            builder = builder.stack_size(bytes);
-        }
-        let started = start_free(builder, move || {
+        let started = start(self.0.name.clone().into_owned(), stack_size, move || {
             let _permit = permit;
             shared.run_thread(stack_size, piece);
         });
         if started.is_err() {
             self.0.thread_ended();
         }
-        started.map(drop)
+        started
+    }
+
+    fn refuse_after_fork(&self) -> io::Result<()> {
+        match self.is_forked() {
+            false => Ok(()),
+            true => Err(io::Error::other("the process was forked: the threads stayed behind in the parent")),
+        }
     }
 
     /// Returns whether this process is a fork of the one that made the cache, so that its threads are not

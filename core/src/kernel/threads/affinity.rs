@@ -7,7 +7,6 @@
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::cell::Cell;
 use std::io;
-use std::thread::{Builder, JoinHandle};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
@@ -18,20 +17,18 @@ thread_local! {
     static USUAL: Cell<Option<CpuSet>> = const { Cell::new(None) };
 }
 
-/// Starts a thread that is bound to no processor. The system has a thread begin with the processors of the
-/// one that starts it, and that may be bound as no thread of another runtime should be.
-pub(crate) fn start_free(
-    builder: Builder,
-    body: impl FnOnce() + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
+/// Returns `body` for a thread that is bound to no processor. The system has a thread begin with the
+/// processors of the one that starts it, and that may be bound as no thread of another runtime should be.
+pub(super) fn unbound(body: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'static {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Some(usual) = USUAL.get() {
-        return builder.spawn(move || {
+    let usual = USUAL.get();
+    move || {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(usual) = usual {
             let _ = sched_setaffinity(None, &usual);
-            body();
-        });
+        }
+        body();
     }
-    builder.spawn(body)
 }
 
 /// The processors of one runtime.

@@ -126,8 +126,6 @@ struct Shared {
 struct State {
     /// The work that no thread has begun, in order.
     queue: VecDeque<Queued>,
-    /// The number of all work so far.
-    count: u64,
     /// The number of threads among those that run which have not taken their first work yet.
     starting: usize,
     /// The counters, but for the length of the queue.
@@ -149,8 +147,6 @@ impl State {
 
 /// Work that no thread has begun.
 struct Queued {
-    /// The number by which [`BlockingPool::execute`] finds it again.
-    number: u64,
     /// The name of the thread meanwhile, unless it is that of the cache.
     name: Option<Box<str>>,
     work: Work,
@@ -192,54 +188,34 @@ impl BlockingPool {
             lock_std(&shared.state).metrics.completed += 1;
             return Ok(());
         };
-        let queued = |number| Queued { number, name: name.map(Box::from), work: Box::new(work) as Work };
-        let number = {
-            let mut state = lock_std(&shared.state);
-            let is_busy = state.metrics.running >= shared.limits.threads.max(1);
-            if is_busy && state.waiting() >= shared.limits.queue {
-                state.metrics.refused += 1;
-                // The work of the caller is dropped after the lock.
-                drop(state);
-                let message = format!("{} pieces of work wait for a thread already", shared.limits.queue);
-                return Err(io::Error::new(io::ErrorKind::QuotaExceeded, message));
+        // This comes before the lock, which a thread of the parent's may have held.
+        cache.refuse_after_fork()?;
+        // It is the user's: where it is refused it is dropped after the lock.
+        let queued = Queued { name: name.map(Box::from), work: Box::new(work) };
+        let mut state = lock_std(&shared.state);
+        let is_full = state.waiting() >= shared.limits.queue;
+        if state.metrics.running < shared.limits.threads.max(1) {
+            // Under the lock, so that nobody counts on a thread that is refused in the end.
+            match cache.start(None, shared.piece(cache)) {
+                Ok(()) => {
+                    state.metrics.running += 1;
+                    state.starting += 1;
+                }
+                Err(error) if is_full || state.metrics.running == 0 => {
+                    state.metrics.refused += 1;
+                    return Err(error);
+                }
+                // A thread that works takes it when it is done with its present work.
+                Err(_) => {}
             }
-            state.count += 1;
-            let number = state.count;
-            state.queue.push_back(queued(number));
-            if is_busy {
-                state.metrics.most_queued = state.metrics.most_queued.max(state.waiting());
-                return Ok(());
-            }
-            state.metrics.running += 1;
-            state.starting += 1;
-            number
-        };
-        let working = Arc::clone(shared);
-        let keep_alive = shared.limits.keep_alive.unwrap_or(cache.0.limits.keep_alive);
-        let piece = Piece { name: None, keep_alive, work: Box::new(move || working.work()) };
-        let Err(error) = cache.start(None, piece) else { return Ok(()) };
-        let refused = {
-            let mut state = lock_std(&shared.state);
-            state.metrics.running -= 1;
-            state.starting -= 1;
-            // A thread that works takes it when it is done with its present work.
-            let at = match state.metrics.running {
-                0 => state.queue.iter().position(|queued| queued.number == number),
-                _ => None,
-            };
-            at.and_then(|at| {
-                state.metrics.refused += 1;
-                state.queue.remove(at)
-            })
-        };
-        // It is the user's, so it is dropped without the lock.
-        match refused {
-            Some(refused) => {
-                drop(refused);
-                Err(error)
-            }
-            None => Ok(()),
+        } else if is_full {
+            state.metrics.refused += 1;
+            let message = format!("{} pieces of work wait for a thread already", shared.limits.queue);
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, message));
         }
+        state.queue.push_back(queued);
+        state.metrics.most_queued = state.metrics.most_queued.max(state.waiting());
+        Ok(())
     }
 
     /// Returns the counters of the pool.
@@ -264,6 +240,13 @@ impl fmt::Debug for BlockingPool {
 }
 
 impl Shared {
+    /// Returns what a thread does for the pool.
+    fn piece(self: &Arc<Shared>, cache: &ThreadCache) -> Piece {
+        let shared = Arc::clone(self);
+        let keep_alive = self.limits.keep_alive.unwrap_or(cache.0.limits.keep_alive);
+        Piece { name: None, keep_alive, work: Box::new(move || shared.work()) }
+    }
+
     /// Runs work until the queue is empty.
     fn work(&self) {
         lock_std(&self.state).started();
@@ -356,6 +339,21 @@ mod tests {
         assert!(pool.execute(None, move || drop(kept)).is_err());
         assert!(gone.recv().is_err(), "the work is dropped");
         assert_eq!(pool.metrics(), PoolMetrics { refused: 1, ..PoolMetrics::default() });
+    }
+
+    #[test]
+    fn nobody_counts_on_a_thread_that_is_refused() {
+        let cache = ThreadCache::new("twoply-test", Limits { threads: 1, ..Limits::default() });
+        let pool = BlockingPool::new(cache.clone(), PoolLimits::default());
+        let (hold, held) = mpsc::channel::<()>();
+        cache.execute(None, None, move || assert!(held.recv().is_err())).unwrap();
+        let refused = || (0..10_000).all(|_| pool.execute(None, || ()).is_err());
+        std::thread::scope(|scope| {
+            let others = [scope.spawn(refused), scope.spawn(refused)];
+            assert!(refused());
+            others.into_iter().for_each(|other| assert!(other.join().unwrap()));
+        });
+        drop(hold);
     }
 
     #[test]
