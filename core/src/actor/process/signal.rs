@@ -279,13 +279,14 @@ impl<M: Send + 'static> Cell<M> {
         self.set_flag(&inbox, BEGUN | RETURNED, false);
         let news = inbox.queue.drain_notices();
         drop(inbox);
-        // They hold pids, which may be the last to hold a cell.
-        drop((before, news));
+        // They hold pids, which may be the last to hold a cell, and reasons, which may be the program's own.
+        discard_panic(|| drop(before));
+        self.discard(news);
         self.give_up_own_timers();
         true
     }
 
-    /// Drops the messages that nobody will receive, one by one. Never unwinds.
+    /// Drops what nobody will receive, one by one. Never unwinds.
     fn discard(&self, left: VecDeque<Event<M>>) {
         for event in left {
             match event {

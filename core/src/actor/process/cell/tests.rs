@@ -240,6 +240,35 @@ fn a_mailbox_that_is_kept_survives_its_body() {
 }
 
 #[test]
+fn what_another_life_forgets_may_panic_as_it_is_dropped() {
+    #[derive(Debug)]
+    struct Bomb;
+    impl std::fmt::Display for Bomb {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("bomb")
+        }
+    }
+    impl std::error::Error for Bomb {}
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("expected"));
+        }
+    }
+    let cell = cell(2, Overflow::Wait);
+    let process = ProcessRef::new(Arc::clone(&cell));
+    process.keep_mailbox(true);
+    cell.trap_exit(true);
+    // SAFETY: no task is running.
+    assert!(unsafe { cell.begin() });
+    // Two of them would abort the program where one went on to the other.
+    (0..2).for_each(|_| process.exit(ExitReason::failed(Bomb)));
+    process.try_send(1).unwrap();
+    cell.end(ExitReason::failed(Bomb));
+    assert!(cell.revive(true));
+    assert_eq!(messages(&cell, &mut Batch::new()), [1]);
+}
+
+#[test]
 fn a_mailbox_that_is_kept_keeps_its_timers() {
     let cell = cell(2, Overflow::Wait);
     let process = ProcessRef::new(Arc::clone(&cell));
