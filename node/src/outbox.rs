@@ -286,8 +286,8 @@ impl Outbox {
 
     /// Has the caller write what is queued, by a call that waits for nothing and returns how much it has
     /// written; what is left is the writer's. So is all of it where that writes already, where it is much, or
-    /// where nothing will come any more. The caller holds no lock, and `write` is one call of the system's, in
-    /// which no code of the program's runs: it does not unwind, which would leave the bytes lent for ever.
+    /// where nothing will come any more. The caller holds no lock, and `write` is one call of the system's,
+    /// in which no code of the program's runs: it does not unwind, which would leave the bytes lent for ever.
     pub(crate) fn write_now(&self, write: impl FnOnce(&[u8]) -> io::Result<usize>) {
         let mut state = self.state();
         if state.lent {

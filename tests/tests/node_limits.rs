@@ -371,8 +371,7 @@ fn written(on: &Systems, meet: Meet, builder: Builder, long: Duration, enough: u
     let mut peer = meet(on, &node);
     set_socket_send_buffer_size(&peer.stream, 4 << 10).unwrap();
     peer.stream.set_write_timeout(Some(long)).unwrap();
-    let to = Target::Name(Atom::new("stuck").unwrap());
-    let control = Control::Send { from: Some(peer.pid(1)), to, urgent: false };
+    let control = peer.send_to("stuck");
     let mut frame = Vec::new();
     write_frame(peer.peer.agreed, &control, &mut frame, |out| out.value(&parcel(1, 1_000))).unwrap();
     let mut written = 0;

@@ -19,6 +19,7 @@ use twoply_tests::{ErlangNode, Resources, Systems, eventually, laws, side_by_sid
 
 use self::crossed::{
     an_attempt_is_given_up_when_the_nodes_are_connected, what_the_greater_name_connects_goes_first,
+    what_the_lesser_name_connects_gives_way, who_gives_way_to_what_fails_is_told_in_time,
 };
 use self::said::{
     what_is_no_answer_or_request_is_said_once_a_second, what_others_do_wrong_is_said_once_a_second,
@@ -60,6 +61,7 @@ laws! {
         who_is_told_of_an_end_may_connect_again_at_once,
         a_node_that_connects_twice_at_first_use_is_there_once,
         what_the_greater_name_connects_goes_first,
+        what_the_lesser_name_connects_gives_way,
         an_attempt_is_given_up_when_the_nodes_are_connected,
     }
     two_workers {
@@ -81,6 +83,7 @@ side_by_side! {
     everywhere {
         a_name_that_another_node_has_is_refused,
         who_waits_for_a_connection_while_it_hears_of_an_end_is_refused,
+        who_gives_way_to_what_fails_is_told_in_time,
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use twoply_core::Wait;
 use twoply_core::actor::{ExitReason, Process};
 use twoply_node::Node;
-use twoply_node::wire::{Atom, Control, Limits, Target, Term, write_frame};
+use twoply_node::wire::{Control, Limits, Term, write_frame};
 use twoply_tests::{Systems, eventually};
 
 use super::HEAP;
@@ -22,10 +22,6 @@ use super::scripted::{Parcel, SOON, Scripted, parcel};
 
 /// The bytes that a connection takes in any case, with all that the test itself has for it.
 const SLACK: usize = 2 << 20;
-
-fn send_to(peer: &Scripted, name: &str) -> Control {
-    Control::Send { from: Some(peer.pid(1)), to: Target::Name(Atom::new(name).unwrap()), urgent: false }
-}
 
 /// Returns the frame of a message with these bytes in the place of a term.
 fn frame_of(peer: &Scripted, control: &Control, bytes: &[u8]) -> Vec<u8> {
@@ -52,7 +48,7 @@ pub(crate) fn a_hostile_peer_takes_little_memory(on: &Systems) {
         let terms = bombs().into_iter().filter(|(_, bytes)| bytes[0] == 131);
         for (what, bytes) in terms {
             let mut peer = peer_of(&node, "peer@localhost");
-            let frame = frame_of(&peer, &send_to(&peer, "sink"), &bytes[1..]);
+            let frame = frame_of(&peer, &peer.send_to("sink"), &bytes[1..]);
             let ((), most) = HEAP.most_during(|| {
                 // One that breaks the protocol is closed before all of it is written.
                 let _ = peer.stream.write_all(&frame);
@@ -82,7 +78,7 @@ pub(crate) fn who_does_not_keep_up_takes_little_memory(on: &Systems) {
         eventually("it is up", || node.nodes().len() == 1);
         // A process that receives nothing, of a peer that sends.
         peer.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
-        let control = send_to(&peer, "stuck");
+        let control = peer.send_to("stuck");
         let mut frame = Vec::new();
         write_frame(peer.peer.agreed, &control, &mut frame, |out| out.value(&parcel(1, 10_000))).unwrap();
         let (written, most) = HEAP.most_during(|| {

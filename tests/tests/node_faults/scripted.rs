@@ -7,7 +7,7 @@ use std::time::Duration;
 use twoply_node::Node;
 use twoply_node::wire::{
     Acceptor, Asked, Atom, Binary, Connector, Control, Flags, FromTerm, Inbound, Limits, Message, Own, Peer,
-    Pid, Progress, Status, ToTerm, write_frame,
+    Pid, Progress, Status, Target, ToTerm, write_frame,
 };
 
 pub(crate) const COOKIE: &str = "biscuit";
@@ -137,6 +137,12 @@ impl Scripted {
 
     pub(crate) fn pid(&self, id: u32) -> Pid {
         Pid { node: Atom::new(self.own.name.as_str()).unwrap(), id, serial: 0, creation: 5 }
+    }
+
+    /// Returns the control message of what a process of this node sends to a name.
+    pub(crate) fn send_to(&self, name: &str) -> Control {
+        let to = Target::Name(Atom::new(name).unwrap());
+        Control::Send { from: Some(self.pid(1)), to, urgent: false }
     }
 
     /// Returns the next control message of the node.

@@ -1,12 +1,13 @@
 //! Nodes that connect to each other at the same time, one of which is a peer that takes its time.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use twoply_core::Wait;
-use twoply_node::wire::Status;
+use twoply_node::ConnectError;
+use twoply_node::wire::{HandshakeError, Status};
 use twoply_tests::{Systems, eventually};
 
 use super::scripted::{SOON, Scripted};
@@ -73,6 +74,64 @@ pub(crate) fn what_the_greater_name_connects_goes_first(on: &Systems) {
         assert!(first == 1 || matches!(own, Ours::Fails));
         assert!(node.shutdown(SOON).wait());
     }
+}
+
+/// What becomes of what the greater one connects.
+#[derive(Clone, Copy, PartialEq)]
+enum Theirs {
+    Lasts,
+    Fails,
+    FailsOnceOursIsRefused,
+}
+
+/// The greater one connects while the lesser one does. It refuses to be connected to, unless its own attempt
+/// has failed by then.
+fn give_way(on: &Systems, theirs: Theirs) {
+    const GREATER: &str = "peer@localhost";
+    let node = node(on, "ours@localhost");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    node.add_peer(GREATER, listener.local_addr().unwrap());
+    let own = || Scripted::own(GREATER);
+    thread::scope(|scope| {
+        let connected = scope.spawn(|| connect(on, &node, GREATER));
+        let (ours, _) = listener.accept().unwrap();
+        let stream = TcpStream::connect(node.local_addr()).unwrap();
+        let when = || {
+            if theirs != Theirs::Fails {
+                let refused = Scripted::accept(ours.try_clone().unwrap(), own(), Status::Nok);
+                assert!(refused.is_err(), "it has gone on although it was refused");
+            }
+            if theirs != Theirs::Lasts {
+                stream.shutdown(Shutdown::Both).unwrap();
+            }
+        };
+        let made = Scripted::through_when(stream.try_clone().unwrap(), 2, node.name(), own(), when);
+        let mut left = match theirs {
+            Theirs::Lasts => made.unwrap(),
+            Theirs::Fails => Scripted::accept(ours, own(), Status::Ok).unwrap(),
+            Theirs::FailsOnceOursIsRefused => {
+                let refused = connected.join().unwrap();
+                assert!(matches!(refused, Err(ConnectError::Handshake(HandshakeError::Nok))), "{refused:?}");
+                assert!(node.nodes().is_empty());
+                return;
+            }
+        };
+        connected.join().unwrap().unwrap();
+        assert_eq!(node.nodes(), [GREATER]);
+        node.remote(GREATER).process::<u32>("anybody").try_send(1).unwrap();
+        assert_eq!(left.hear_message::<u32>(), 1);
+    });
+    assert!(node.shutdown(SOON).wait());
+}
+
+pub(crate) fn what_the_lesser_name_connects_gives_way(on: &Systems) {
+    give_way(on, Theirs::Lasts);
+    give_way(on, Theirs::Fails);
+}
+
+/// The other one may call once more, so it is waited for, for 7 seconds.
+pub(crate) fn who_gives_way_to_what_fails_is_told_in_time(on: &Systems) {
+    give_way(on, Theirs::FailsOnceOursIsRefused);
 }
 
 /// It would be given up after 7 seconds.

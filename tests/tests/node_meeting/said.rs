@@ -23,8 +23,7 @@ pub(crate) fn what_others_do_wrong_is_said_once_a_second(on: &Systems) {
         let till = twoply_tests::builder(on).spawn(till).unwrap();
         node.register("till", &till).unwrap();
         let mut peer = Scripted::connect(&node, "peer@localhost");
-        let to = Target::Name(Atom::new("till").unwrap());
-        let control = Control::Send { from: Some(peer.pid(1)), to, urgent: false };
+        let control = peer.send_to("till");
         for _ in 0..TIMES {
             call(&node, "stranger@localhost", "guessed");
             peer.say(&control, &(vec![7u32], "no number"));

@@ -5,7 +5,6 @@ use twoply_node::Node;
 use twoply_node::wire::{Control, Target};
 use twoply_tests::{Systems, eventually};
 
-use super::functions::atom;
 use super::scripted::Scripted;
 use super::way::ours;
 
@@ -21,8 +20,7 @@ pub(crate) fn a_process_of_a_third_node_is_written_to_there(on: &Systems) {
     let [mut peer, mut third] = ["peer", "third"]
         .map(|name| Scripted::connect_as(&node, Scripted::own(&format!("{name}@localhost"))));
     eventually("both are connected", || node.nodes().len() == 2);
-    let to = Target::Name(atom("writer"));
-    peer.say(&Control::Send { from: Some(peer.pid(1)), to, urgent: false }, &third.pid(2));
+    peer.say(&peer.send_to("writer"), &third.pid(2));
     let Control::Send { to, .. } = third.hear() else { panic!("a message comes") };
     assert_eq!(to, Target::Pid(third.pid(2)));
     writer.exit(ExitReason::Kill);
