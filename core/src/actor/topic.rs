@@ -174,7 +174,7 @@ impl<M: Clone + Send + 'static> Topic<M> {
     /// for](Backlog::Wait): for all of those at a time, after the others have been served.
     ///
     /// # Cancel safety
-    /// A future that is dropped has sent the message to those that had room, and to none that was waited for.
+    /// A future that is dropped has sent the message to those that have had room by then, and to no others.
     ///
     /// # Examples
     /// ```
