@@ -2,11 +2,13 @@
 
 use std::future::{Future, pending, poll_fn, ready};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use twoply_core::future::{race, yield_now};
+use twoply_core::sync::{Mutex, RwLock};
 use twoply_core::task::{self, shield};
-use twoply_core::{Wait, channel, task_local};
+use twoply_core::{Wait, channel, promise, task_local};
 use twoply_tests::{Gate, Signal, Systems, eventually, laws};
 
 laws! {
@@ -14,6 +16,7 @@ laws! {
         what_has_begun_is_finished_though_its_task_is_cancelled,
         a_wait_in_a_shield_does_not_unwind,
         what_goes_on_has_the_task_locals_that_it_has_begun_with,
+        what_another_task_goes_on_with_is_owed_by_nobody,
         what_has_not_begun_is_dropped,
         a_shield_gives_what_its_future_gives,
         who_loses_a_race_goes_on,
@@ -108,6 +111,64 @@ fn what_goes_on_has_the_task_locals_that_it_has_begun_with(on: &Systems) {
     for (ended, user) in [(of_first, "first"), (of_second, "second"), (of_third, "third")] {
         assert_eq!(ended.wait(), Ok(Some(user)));
     }
+}
+
+/// Has a task begin `work` in a shield, give it up and wait with `wait`, until it has waited; then the work
+/// may go on.
+fn wait_for_what_goes_on<W, F>(on: &Systems, work: impl FnOnce(Gate) -> W, wait: F)
+where
+    W: Future<Output = ()> + Send + 'static,
+    F: Future<Output = Result<(), String>> + Send + 'static,
+{
+    let (gate, has_waited) = (Gate::new(), Signal::new());
+    let (mut work, pending) = (Box::pin(shield(work(gate.clone()))), has_waited.clone());
+    let task = on.here().spawn(async move {
+        assert!(poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await.is_pending());
+        drop(work);
+        let mut wait = Box::pin(wait);
+        poll_fn(|cx| {
+            let polled = wait.as_mut().poll(cx);
+            if polled.is_pending() {
+                pending.add();
+            }
+            polled
+        })
+        .await
+    });
+    eventually("it waits", || has_waited.count() > 0 || task.is_finished());
+    gate.open();
+    assert_eq!(task.wait().unwrap(), Ok(()));
+}
+
+fn what_another_task_goes_on_with_is_owed_by_nobody(on: &Systems) {
+    let (mutex, held) = two(Mutex::new(()));
+    let work = |gate: Gate| async move {
+        let _guard = held.lock().await;
+        gate.opened().await;
+    };
+    wait_for_what_goes_on(on, work, async move { mutex.lock().checked().await.map(drop).map_err(told) });
+    let (lock, held) = two(RwLock::new(()));
+    let work = |gate: Gate| async move {
+        let _guard = held.write().await;
+        gate.opened().await;
+    };
+    wait_for_what_goes_on(on, work, async move { lock.read().checked().await.map(drop).map_err(told) });
+    let (promise, resolver) = promise::pair();
+    let work = |gate: Gate| async move {
+        resolver.set_current_owner();
+        gate.opened().await;
+        resolver.resolve(()).unwrap();
+    };
+    wait_for_what_goes_on(on, work, async move { promise.await.map_err(told) });
+}
+
+fn two<T>(value: T) -> (Arc<T>, Arc<T>) {
+    let value = Arc::new(value);
+    (Arc::clone(&value), value)
+}
+
+fn told(error: impl ToString) -> String {
+    error.to_string()
 }
 
 fn what_has_not_begun_is_dropped(on: &Systems) {

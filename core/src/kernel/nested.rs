@@ -4,7 +4,8 @@
 //! levels are calls inside calls; what lies below them is deferred to a loop further out, so that a chain of
 //! any length needs a bounded stack. The records of a stack (`StrandState`) hold one [`NestedPolls`], and
 //! know how many combinators are polling there that go on without what they poll: their number is
-//! `alternatives` here. Promises are the only callers.
+//! `alternatives` here. Promises are the only callers, but for shielded work, which is
+//! [lent](NestedPolls::lend) as they are.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -47,11 +48,13 @@ struct Innermost {
     waker_data: *const (),
     /// The number of alternatives when it began.
     alternatives: u32,
+    /// True if another task may go on with what is polled; also set for shielded work.
+    is_lent: bool,
 }
 
 impl Default for Innermost {
     fn default() -> Innermost {
-        Innermost { depth: 0, waker_data: std::ptr::null(), alternatives: 0 }
+        Innermost { depth: 0, waker_data: std::ptr::null(), alternatives: 0, is_lent: false }
     }
 }
 
@@ -75,11 +78,27 @@ impl NestedPolls {
         waits != 0 && self.is_sole_wait(waker, alternatives)
     }
 
-    /// Returns whether the future of a derived promise is being polled.
+    /// Returns whether another task may go on with what is being polled: the future of a derived promise, or
+    /// shielded work. What that takes or takes on is not the running task's.
     #[inline]
-    pub(crate) fn is_polling(&self) -> bool {
-        self.innermost.get().depth != 0
+    pub(crate) fn is_lent(&self) -> bool {
+        self.innermost.get().is_lent
     }
+
+    /// Calls `poll`, which polls what another task may go on with.
+    pub(crate) fn lend<R>(&self, poll: impl FnOnce() -> R) -> R {
+        struct Restore<'a>(&'a NestedPolls, Innermost);
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                self.0.innermost.set(self.1);
+            }
+        }
+        let before = self.innermost.get();
+        let _restore = Restore(self, before);
+        self.innermost.set(Innermost { is_lent: true, ..before });
+        poll()
+    }
+
     /// Returns whether a promise that is polled with `waker` is all that the innermost future waits for: it
     /// polls with that waker, and has no alternative that an answer of "not yet" could decide.
     fn is_sole_wait(&self, waker: &Waker, alternatives: u32) -> bool {
@@ -115,7 +134,7 @@ impl NestedPolls {
         }
         let before = self.innermost.get();
         let depth = before.depth + 1;
-        self.innermost.set(Innermost { depth, waker_data: waker.data(), alternatives });
+        self.innermost.set(Innermost { depth, waker_data: waker.data(), alternatives, is_lent: true });
         let restore = Restore(self, before, self.deferred.take());
         let result = poll();
         let deferred = self.deferred.take();

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::cell::ResolverInner;
-use crate::kernel::strand::part_with;
+use crate::kernel::strand::{part_with, with_state};
 use crate::kernel::task::AsOwner;
 use crate::kernel::task::Failure;
 use crate::kernel::task::owner::Owner;
@@ -98,7 +98,8 @@ impl<T> Resolver<T> {
     }
 
     /// Makes the calling task the one who owes the value. Outside of any task nobody is known to owe it after
-    /// that.
+    /// that, and neither in what another task may go on with: in [shielded](crate::task::shield) work and in
+    /// what a promise is [derived](crate::promise::Promise::then) by.
     ///
     /// Deadlocks are found by who owes; see [the module](super). So it must be true: a task that passes such
     /// a resolver on says so, with [`set_owner`](Resolver::set_owner), or there with `set_current_owner`, or
@@ -119,7 +120,15 @@ impl<T> Resolver<T> {
     /// assert!(matches!(task.wait().unwrap(), Err(Failure::Deadlock(_))));
     /// ```
     pub fn set_current_owner(&self) {
-        self.assign(crate::kernel::strand::with_current(|strand| strand.state().task()).map(Owner::of_task));
+        match with_state(|state| state.nested_polls().is_lent()) {
+            true => self.clear_owner(),
+            false => self.set_polling_owner(),
+        }
+    }
+
+    /// Makes the calling task the one who owes the value, until it has polled what it is polling.
+    pub(crate) fn set_polling_owner(&self) {
+        self.assign(with_state(|state| state.task()).map(Owner::of_task));
     }
 
     /// Makes `owner` the one who owes the value: a [task](crate::task::TaskRef) or a

@@ -293,7 +293,7 @@ struct Owing<'a, 'c, T>(&'a Attempt<'c, T>);
 impl<'a, 'c, T> Owing<'a, 'c, T> {
     fn begin(attempt: &'a Attempt<'c, T>) -> Owing<'a, 'c, T> {
         attempt.with_try(|this| this.polled_by = current_task());
-        attempt.resolver.set_current_owner();
+        attempt.resolver.set_polling_owner();
         Owing(attempt)
     }
 }

@@ -24,6 +24,9 @@ use crate::kernel::task::{Builder, Task, Value, current_backend, current_values,
 /// may still be under way; whoever has to know about the end of that lets it say so, through a channel or an
 /// [`Event`](crate::sync::Event).
 ///
+/// Because it may move, the locks that it takes and the promises that it takes on count as nobody's where
+/// [deadlocks](crate::sync::Mutex#deadlocks) are looked for: a circle through them is not found.
+///
 /// A future that was never polled has not begun, and is dropped. Where the backend takes no tasks any more,
 /// because it is shut down, the rest runs on a thread that nobody waits for; a shutdown that comes later
 /// cancels it like any task.
@@ -75,7 +78,7 @@ impl<F: Future + Send + 'static> Future for Shield<F> {
         let mut future = this.future.take().expect("a shield was polled after it was ready");
         let polled = with_state(|state| {
             let _shield = state.shield();
-            future.as_mut().poll(cx)
+            state.nested_polls().lend(|| future.as_mut().poll(cx))
         });
         if polled.is_pending() {
             this.future = Some(future);

@@ -34,11 +34,10 @@ fn shard(_: TaskId) -> &'static Shard {
 }
 
 /// Records that what is being polled on the stack of `state` has taken a lock, or is about to try to. Returns
-/// the number of its task; `None` outside of any task, and in the future of a derived promise, which another
-/// task may poll next.
+/// the number of its task; `None` outside of any task, and in what another task may go on with.
 #[inline]
 pub(crate) fn take_lock(state: &StrandState) -> Option<TaskId> {
-    if state.nested_polls().is_polling() {
+    if state.nested_polls().is_lent() {
         return None;
     }
     state.header().map(Header::takes_lock)
