@@ -22,6 +22,7 @@ mod probe;
 pub(crate) mod relay;
 pub(crate) mod selection;
 pub(crate) mod sleep;
+mod spin;
 pub mod strand;
 pub(crate) mod task;
 pub mod threads;

@@ -29,24 +29,13 @@ use crate::event::reactor::{Interest, IoSource};
 use crate::event::timers::Timers;
 use crate::kernel::backend::{Backend, Driver, Strand, StrandState, Unpark};
 use crate::kernel::ioserver;
+use crate::kernel::spin::Spin;
 use crate::kernel::world::World;
 use sleep_state::{SleepKind, SleepState};
 
-/// The number of times that a thread looks again before it sleeps, yielding its core in between. Waking a
-/// sleeping thread on an idle core costs 40 us or more, so a wake-up that comes within these rounds is worth
-/// tens of times their cost; a thread with nothing to do still sleeps after some microseconds.
+/// The number of times that a thread looks whether it has been woken before it sleeps: each look costs a
+/// system call that yields the core, so these are most of the time that looking may take.
 const SPIN_ROUNDS: u32 = 60;
-
-/// The number of these rounds in which the thread keeps its core, for one pause, then two, four and so on. An
-/// answer from another core takes a fraction of a microsecond, and the system call that yields the core no
-/// less: measured, a round trip of 0.6 us instead of 1.0. More such rounds lose again where the two threads
-/// share a core.
-const BUSY_ROUNDS: u32 = 4;
-
-/// The longest time that a thread spins. Where other threads want the core, each look costs one of their time
-/// slices, milliseconds: beside three busy threads on two cores, sixty looks made a sleep of 0.1 ms last 78
-/// ms on average.
-const SPIN_TIME: Duration = Duration::from_micros(50);
 
 /// The longest sleep in `poll(2)` of a thread that others cannot wake, because the system has no event
 /// descriptor left.
@@ -82,6 +71,8 @@ pub struct ThreadStrand {
     world: Option<Arc<dyn World>>,
     /// True once the thread does not block the signal that interrupts calls.
     interruptible: Cell<bool>,
+    /// For how long the thread looks whether it has been woken, before it sleeps.
+    spin: Spin,
 }
 
 impl std::fmt::Debug for ThreadStrand {
@@ -172,6 +163,7 @@ impl ThreadStrand {
             backend: RefCell::new(None),
             world: None,
             interruptible: Cell::new(false),
+            spin: Spin::new(SPIN_ROUNDS),
         }
     }
 
@@ -203,27 +195,24 @@ impl ThreadStrand {
         drop(event);
     }
 
-    /// Spins until a wake-up comes or the rounds are over. Returns whether it has come.
-    fn spin(&self, deadline: Option<Instant>) -> bool {
-        let parker = self.state.parker();
-        let start = Instant::now();
-        if deadline.is_none_or(|deadline| deadline >= start + NEAR) {
-            for round in 0..SPIN_ROUNDS {
-                if !parker.is_parked() {
-                    return true;
-                }
-                if round < BUSY_ROUNDS {
-                    (0..1 << round).for_each(|_| std::hint::spin_loop());
-                    continue;
-                }
-                // No bare spin for longer: where the waker wants this core, that would keep it from running.
-                std::thread::yield_now();
-                if start.elapsed() >= SPIN_TIME {
-                    break;
-                }
+    /// Sleeps until the thread is woken, a descriptor is ready if it `watches` any, or a deadline has come.
+    fn sleep(&self, watches: bool, deadline: Option<Instant>) {
+        let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if watches {
+            if self.poll_watched(timeout).is_err() {
+                self.hand_over_watches();
+            }
+        } else if self.state.parker().is_parked() {
+            match timeout {
+                Some(timeout) => std::thread::park_timeout(timeout),
+                None => std::thread::park(),
             }
         }
-        !parker.is_parked()
+        if timeout.is_some()
+            && let Some(timers) = self.timers.get()
+        {
+            timers.fire(Instant::now());
+        }
     }
 
     /// Sleeps in `poll(2)` until a watched descriptor is ready, the thread is woken, or `timeout` has passed.
@@ -308,30 +297,19 @@ impl Strand for ThreadStrand {
     }
 
     fn park(&self) {
-        let parker = self.state.parker();
         let watches = !self.watched.borrow().is_empty();
         // Only this thread enters deadlines, so the next one stays what it is, or is taken back.
         let deadline = self.timers.get().and_then(|timers| timers.next());
         // With descriptors to watch it does not pay: what comes from the network does not set the word, and
         // the spinning keeps the peer off the core (measured: a round trip of 166 us instead of 16).
-        if !watches && !self.state.take_sleeping() && self.spin(deadline) {
-            return;
-        }
-        let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if watches {
-            if self.poll_watched(timeout).is_err() {
-                self.hand_over_watches();
-            }
-        } else if parker.is_parked() {
-            match timeout {
-                Some(timeout) => std::thread::park_timeout(timeout),
-                None => std::thread::park(),
-            }
-        }
-        if timeout.is_some()
-            && let Some(timers) = self.timers.get()
-        {
-            timers.fire(Instant::now());
+        let looks = !watches
+            && !self.state.take_sleeping()
+            && deadline.is_none_or(|deadline| deadline >= Instant::now() + NEAR);
+        if !looks {
+            self.sleep(watches, deadline);
+        } else if let Some(since) = self.spin.look(|| !self.state.parker().is_parked()) {
+            self.sleep(watches, deadline);
+            self.spin.slept(since);
         }
     }
 
