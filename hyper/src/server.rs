@@ -150,8 +150,7 @@ where
         };
         let Some(accepted) = race((accept, stopped)).await else { break };
         let (stream, peer) = accepted?;
-        // A token of its own: those who wait for one token share a lock, at each poll.
-        let (connecting, over) = (connect(stream, peer), over.child_token());
+        let (connecting, over) = (connect(stream, peer), over.clone());
         let (server, open) = (server.clone(), open.clone());
         task::spawn(async move {
             let _open = open;
@@ -162,15 +161,22 @@ where
             };
             let Some((stream, service)) = race((connected, given_up)).biased().await else { return };
             let mut connection = pin!(server.serve_connection_with_upgrades(stream, service));
-            let mut end = Some(over.cancelled());
+            let mut end = pin!(over.cancelled());
+            let (mut has_waker, mut has_ended) = (false, false);
             let served = poll_fn(|cx| {
                 // Asked before it hears of the end: so a request that has arrived is answered.
                 let served = connection.as_mut().poll(cx);
-                if served.is_pending()
-                    && let Some(over) = &mut end
-                    && pin!(over).poll(cx).is_ready()
-                {
-                    end = None;
+                if served.is_ready() || has_ended {
+                    return served;
+                }
+                // The first look leaves a waker, which wakes this task whatever polls it later. So the others
+                // take no lock, and read nothing that is this connection's.
+                has_ended = match has_waker {
+                    true => over.is_cancelled(),
+                    false => end.as_mut().poll(cx).is_ready(),
+                };
+                has_waker = true;
+                if has_ended {
                     connection.as_mut().graceful_shutdown();
                     return connection.as_mut().poll(cx);
                 }

@@ -3,8 +3,8 @@
 
 use std::future::{Future, IntoFuture, poll_fn, ready};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use twoply_core::coop::BUDGET;
 use twoply_core::future::{OneOf, join, join_all, race_all, select};
 use twoply_core::net::{TcpListener, TcpStream};
 use twoply_core::promise::{Promise, Resolver};
-use twoply_core::sync::{Mutex, RwLock, Semaphore};
+use twoply_core::sync::{CancellationToken, Mutex, RwLock, Semaphore};
 use twoply_core::task::Task;
 use twoply_core::time::{sleep, timeout};
 use twoply_core::{Wait, channel, offload};
@@ -34,6 +34,7 @@ laws! {
         what_is_always_ready_starves_no_member,
         what_is_always_ready_can_be_cancelled,
         a_join_polls_a_ready_member_once,
+        a_token_that_is_polled_without_a_budget_has_a_waker,
     }
     one_worker {
         waits_that_are_woken_before_they_park_give_way,
@@ -106,6 +107,32 @@ fn a_time_limit_of_zero_takes_what_is_ready(on: &Systems) {
         }
         assert!(timeout(Duration::ZERO, rx.recv()).await.is_err());
     });
+}
+
+fn a_token_that_is_polled_without_a_budget_has_a_waker(on: &Systems) {
+    let token = CancellationToken::new();
+    let (cancel, (again, polled)) = (token.clone(), mpsc::channel());
+    let task = on.here().spawn(async move {
+        let (mut spending, mut cancelled) = (pin!(spend(BUDGET + 1)), pin!(token.cancelled()));
+        let mut polls = 0;
+        poll_fn(|cx| {
+            polls += 1;
+            match polls {
+                1 => {
+                    assert!(spending.as_mut().poll(cx).is_pending());
+                    assert!(cancelled.as_mut().poll(cx).is_pending());
+                }
+                // The budget that was spent has woken the task. From here on only the token does.
+                2 => again.send(()).unwrap(),
+                _ => {}
+            }
+            if token.is_cancelled() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await
+    });
+    polled.recv().unwrap();
+    cancel.cancel();
+    assert!(timeout(Duration::from_secs(10), task).wait().is_ok());
 }
 
 fn a_time_limit_of_zero_hears_all_of_its_future(on: &Systems) {

@@ -303,10 +303,10 @@ impl Node {
     }
 
     fn poll_cancelled(&self, wait_key: &mut WaitKey, cx: &mut Context<'_>) -> Poll<()> {
-        let unit = ready!(coop::proceed(cx));
         let cancelled = self.waiters.poll_until(wait_key, cx, || self.is_cancelled().then_some(()));
         ready!(waiting::note(cancelled, || WaitingFor::Signal { signal: address_of(self) }));
-        unit.spend();
+        // After that: so whoever has polled once has left a waker, whatever is left of the budget.
+        ready!(coop::proceed(cx)).spend();
         Poll::Ready(())
     }
 }

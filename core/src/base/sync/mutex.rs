@@ -22,7 +22,9 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::raw_lock::RawLock;
 
-/// A mutex for short sections; see the [module](self).
+/// A mutex for short sections; see the [module](self). What it protects begins beside the lock, so that they
+/// share a line of the cache.
+#[repr(C)]
 pub(crate) struct Mutex<T> {
     raw: RawLock,
     /// Accessed only by the holder of the guard.

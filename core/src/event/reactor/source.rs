@@ -81,8 +81,10 @@ pub struct IoSource {
     state: Arc<State>,
 }
 
-/// Readiness and waiters of a source.
+/// Readiness and waiters of a source. What a read that waits needs comes first, on one line of the cache as far
+/// as the allocator allows: with thousands of sources each line is a miss.
 #[derive(Default)]
+#[repr(C)]
 pub(super) struct State {
     /// The readiness; see the diagram above.
     word: AtomicU32,
@@ -91,11 +93,12 @@ pub(super) struct State {
 
 /// The part of a source that is locked.
 #[derive(Default)]
+#[repr(C)]
 struct Inner {
-    /// The reactor that reports the source's edges; there is one exactly while [`BOUND`] is set.
-    binding: Option<Binding>,
     read: Waiters,
     write: Waiters,
+    /// The reactor that reports the source's edges; there is one exactly while [`BOUND`] is set.
+    binding: Option<Binding>,
 }
 
 /// A registration with a reactor.
@@ -288,17 +291,19 @@ impl State {
             && lock(&self.inner).binding.as_ref().is_some_and(|binding| binding.born != fork::count())
     }
 
-    /// Stores `waker` in `slot`, or in a new slot if that is unset.
-    fn enter(&self, direction: Direction, slot: &mut WakerSlot, waker: &Waker) {
+    /// Stores `waker` in `slot`, or in a new slot if that is unset. Returns whether it was there already.
+    fn enter(&self, direction: Direction, slot: &mut WakerSlot, waker: &Waker) -> bool {
         // Cloning runs code of the user's, so it happens between two locks, and only when it must.
         let known =
             |inner: &mut Inner| inner.waiters(direction).waker(*slot).is_some_and(|old| old.will_wake(waker));
-        if !known(&mut lock(&self.inner)) {
-            let waker = StoredWaker::of(waker);
-            let (entered, old) = lock(&self.inner).waiters(direction).enter(*slot, waker);
-            *slot = entered;
-            drop(old);
+        if known(&mut lock(&self.inner)) {
+            return true;
         }
+        let waker = StoredWaker::of(waker);
+        let (entered, old) = lock(&self.inner).waiters(direction).enter(*slot, waker);
+        *slot = entered;
+        drop(old);
+        false
     }
 
     /// Records a report, and wakes all who wait for it.
@@ -348,18 +353,20 @@ impl State {
 
     fn wake(&self, ready: Interest) {
         let mut more = Vec::new();
-        let (mut readers, mut writers) = ([None, None], [None, None]);
+        let (mut reader, mut writer) = (None, None);
         {
             let mut inner = lock(&self.inner);
             if ready.contains(Interest::READ) {
-                readers = inner.read.take_all(&mut more);
+                reader = inner.read.take_all(&mut more);
             }
             if ready.contains(Interest::WRITE) {
-                writers = inner.write.take_all(&mut more);
+                writer = inner.write.take_all(&mut more);
             }
         }
-        // Nearly always there is one: two each need no allocation.
-        wake_all(readers.into_iter().chain(writers).flatten().chain(more));
+        // Nearly always there is one in each direction at most, which needs no allocation.
+        reader.into_iter().for_each(StoredWaker::wake);
+        writer.into_iter().for_each(StoredWaker::wake);
+        wake_all(more);
     }
 }
 
@@ -443,8 +450,12 @@ impl State {
         seen: u32,
         watch: impl FnOnce() -> io::Result<()>,
     ) -> Poll<io::Result<()>> {
-        self.enter(waiter.direction, waiter.slot, waiter.waker);
-        watch()?;
+        let is_known = self.enter(waiter.direction, waiter.slot, waiter.waker);
+        // Whoever has left this waker has had the source watched; and a reactor that stops to do so takes the
+        // wakers.
+        if !is_known || seen & BOUND == 0 || self.is_forked() {
+            watch()?;
+        }
         let is_new = seen & BOUND == 0 && self.word.load(Relaxed) & BOUND != 0;
         if is_new && waiter.direction == Direction::Read {
             // Nothing is known of the other direction until the reactor has turned, and who writes before

@@ -253,11 +253,10 @@ impl<T> Drop for Outcome<T> {
 }
 
 pin_project! {
-    /// The future that `async-task` runs.
+    /// The future that `async-task` runs. What each poll reads comes first, beside the header, and not behind
+    /// a body of any size.
+    #[repr(C)]
     struct JobFuture<B> {
-        // The user's part, which is gone when it is over.
-        #[pin]
-        body: Option<B>,
         // The header of the task.
         header: HeaderRef,
         // True if a poll may block its stack to the end.
@@ -266,6 +265,9 @@ pin_project! {
         entered: bool,
         // True if something lies around the polls of the task.
         layered: bool,
+        // The user's part, which is gone when it is over.
+        #[pin]
+        body: Option<B>,
     }
 
     impl<B> PinnedDrop for JobFuture<B> {
@@ -464,13 +466,13 @@ where
     let header = Header::new(id, backend, B::KIND, attributes);
     let task_builder = async_task::Builder::new().metadata(header);
     let future = move |header: &Header| JobFuture {
-        body: Some(body),
         // SAFETY: the header lies in the same allocation as the future which holds this. `async-task` drops
         // the future before the metadata, in every order of events.
         header: unsafe { HeaderRef::new(header) },
         blocking,
         entered: false,
         layered,
+        body: Some(body),
     };
     // SAFETY: the future and `wake` are Send (and the latter Sync and 'static); the future is dropped, and
     // the observer told after that, before anything it borrows ends, as the caller promises.
