@@ -81,8 +81,8 @@ pub struct IoSource {
     state: Arc<State>,
 }
 
-/// Readiness and waiters of a source. What a read that waits needs comes first, on one line of the cache as far
-/// as the allocator allows: with thousands of sources each line is a miss.
+/// Readiness and waiters of a source. What a read that waits needs comes first, on one line of the cache as
+/// far as the allocator allows: with thousands of sources each line is a miss.
 #[derive(Default)]
 #[repr(C)]
 pub(super) struct State {
