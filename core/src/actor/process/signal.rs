@@ -109,6 +109,9 @@ impl<M: Send + 'static> Cell<M> {
     fn doom(&self, inbox: &mut Inbox<M>, reason: ExitReason, deferred: &mut Deferred) {
         let life = &mut inbox.life;
         if !life.is_alive() {
+            // It comes too late, and may hold an error of the user's, which is dropped without the lock.
+            let may_hold = !matches!(reason, ExitReason::Normal | ExitReason::Shutdown);
+            deferred.old_reason = may_hold.then(|| Box::new(reason));
             return;
         }
         if let Some(relations) = &mut life.relations {
@@ -216,6 +219,8 @@ impl<M: Send + 'static> Cell<M> {
             relations.tell(&self.pid(), &reason);
         }
         self.discard(left);
+        // Whoever has begun the process again meanwhile has left the last one here.
+        discard_panic(|| drop(reason));
     }
 
     /// Notes that whoever has started the process knows that it succeeded: its end is told from now on.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Barrier, Mutex as StdMutex};
+use std::sync::{Barrier, Mutex as StdMutex, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -16,6 +16,29 @@ use crate::base::wake::WakeCount;
 /// A process without a task: the test is its body.
 fn cell(capacity: u32, overflow: Overflow) -> Arc<Cell<u32>> {
     Cell::new(capacity, overflow, false, Extra::none())
+}
+
+/// An error whose destructor does this.
+struct Dropping<F: Fn()>(F);
+
+impl<F: Fn()> std::fmt::Debug for Dropping<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Dropping")
+    }
+}
+
+impl<F: Fn()> std::fmt::Display for Dropping<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("dropping")
+    }
+}
+
+impl<F: Fn()> std::error::Error for Dropping<F> {}
+
+impl<F: Fn()> Drop for Dropping<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }
 
 fn messages(cell: &Cell<u32>, batch: &mut Batch<u32>) -> Vec<u32> {
@@ -241,19 +264,7 @@ fn a_mailbox_that_is_kept_survives_its_body() {
 
 #[test]
 fn what_another_life_forgets_may_panic_as_it_is_dropped() {
-    #[derive(Debug)]
-    struct Bomb;
-    impl std::fmt::Display for Bomb {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("bomb")
-        }
-    }
-    impl std::error::Error for Bomb {}
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            std::panic::resume_unwind(Box::new("expected"));
-        }
-    }
+    let bomb = || Dropping(|| std::panic::resume_unwind(Box::new("expected")));
     let cell = cell(2, Overflow::Wait);
     let process = ProcessRef::new(Arc::clone(&cell));
     process.keep_mailbox(true);
@@ -261,9 +272,9 @@ fn what_another_life_forgets_may_panic_as_it_is_dropped() {
     // SAFETY: no task is running.
     assert!(unsafe { cell.begin() });
     // Two of them would abort the program where one went on to the other.
-    (0..2).for_each(|_| process.exit(ExitReason::failed(Bomb)));
+    (0..2).for_each(|_| process.exit(ExitReason::failed(bomb())));
     process.try_send(1).unwrap();
-    cell.end(ExitReason::failed(Bomb));
+    cell.end(ExitReason::failed(bomb()));
     assert!(cell.revive(true));
     assert_eq!(messages(&cell, &mut Batch::new()), [1]);
 }
@@ -388,4 +399,24 @@ fn an_exit_signal_through_a_link_that_is_gone_is_nothing() {
     cell.enter_link(&from, late);
     cell.pid().deliver(exit(Epoch::next()));
     assert_eq!(cell.reason(), Some(ExitReason::Shutdown));
+}
+
+#[test]
+fn a_reason_that_comes_too_late_is_dropped_without_the_lock() {
+    let cell = cell(1, Overflow::Wait);
+    let (pid, (reaches, reached)) = (cell.pid(), mpsc::channel());
+    // While the reason is dropped, another thread gets at the process.
+    let late = Dropping(move || {
+        let (pid, (tx, rx)) = (pid.clone(), mpsc::channel());
+        std::thread::spawn(move || {
+            pid.exit(ExitReason::Shutdown);
+            let _ = tx.send(());
+        });
+        reaches.send(rx.recv_timeout(Duration::from_secs(10))).unwrap();
+    });
+    cell.pid().exit(ExitReason::Kill);
+    cell.settle(ExitReason::failed(late));
+    assert_eq!(reached.try_recv(), Ok(Ok(())));
+    assert_eq!(cell.reason(), Some(ExitReason::Killed));
+    cell.end(ExitReason::Shutdown);
 }

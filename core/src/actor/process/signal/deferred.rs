@@ -27,8 +27,8 @@ pub(in crate::actor::process) struct Deferred {
     pub(super) answer: Option<(Pid, Signal)>,
     /// A pid that may be the last to hold a cell, so that dropping it runs destructors.
     pub(super) stale: Option<Pid>,
-    /// The reason for which the process was to stop, before it turned out otherwise. It may hold an error of
-    /// the user's.
+    /// A reason for which the process does not stop: it turned out otherwise, or this one came too late. It
+    /// may hold an error of the user's.
     pub(super) old_reason: Option<Box<ExitReason>>,
 }
 
