@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::{IntoFuture, poll_fn, ready};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
@@ -14,7 +15,7 @@ use twoply_core::channel;
 use twoply_core::future::race;
 use twoply_core::net::endpoint::{Endpoint, Family, Listener, Stream};
 use twoply_core::net::{TcpListener, TcpStream};
-use twoply_core::sync::CancellationToken;
+use twoply_core::sync::{CancellationToken, Cancelled};
 use twoply_core::task;
 
 use crate::{Executor, Io, Timer};
@@ -154,29 +155,21 @@ where
         let (server, open) = (server.clone(), open.clone());
         task::spawn(async move {
             let _open = open;
-            let connected = async { connecting.await.ok() };
-            let given_up = async {
-                over.cancelled().await;
-                None
-            };
-            let Some((stream, service)) = race((connected, given_up)).biased().await else { return };
+            let mut end = End { over: &over, cancelled: over.cancelled(), has_waker: false };
+            let mut connecting = pin!(connecting);
+            let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
+                Poll::Ready(connected) => Poll::Ready(connected.ok()),
+                Poll::Pending if end.has_come(cx) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            });
+            let Some((stream, service)) = connected.await else { return };
             let mut connection = pin!(server.serve_connection_with_upgrades(stream, service));
-            let mut end = pin!(over.cancelled());
-            let (mut has_waker, mut has_ended) = (false, false);
+            let mut is_told = false;
             let served = poll_fn(|cx| {
                 // Asked before it hears of the end: so a request that has arrived is answered.
                 let served = connection.as_mut().poll(cx);
-                if served.is_ready() || has_ended {
-                    return served;
-                }
-                // The first look leaves a waker, which wakes this task whatever polls it later. So the others
-                // take no lock, and read nothing that is this connection's.
-                has_ended = match has_waker {
-                    true => over.is_cancelled(),
-                    false => end.as_mut().poll(cx).is_ready(),
-                };
-                has_waker = true;
-                if has_ended {
+                if served.is_pending() && !is_told && end.has_come(cx) {
+                    is_told = true;
                     connection.as_mut().graceful_shutdown();
                     return connection.as_mut().poll(cx);
                 }
@@ -191,4 +184,24 @@ where
     drop(open);
     let _ = all_closed.recv().await;
     Ok(())
+}
+
+/// The end of a server, as the task of a connection waits for it.
+struct End<'a> {
+    over: &'a CancellationToken,
+    cancelled: Cancelled<'a>,
+    /// True once the task has left a waker with the token.
+    has_waker: bool,
+}
+
+impl End<'_> {
+    /// Returns whether it has come; the task is woken when it does. The first look leaves a waker, which wakes
+    /// the task whatever polls it later. So the others take no lock, of which there is one for all
+    /// connections, and read nothing that is this connection's.
+    fn has_come(&mut self, cx: &mut Context<'_>) -> bool {
+        if std::mem::replace(&mut self.has_waker, true) {
+            return self.over.is_cancelled();
+        }
+        Pin::new(&mut self.cancelled).poll(cx).is_ready()
+    }
 }
