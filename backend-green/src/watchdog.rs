@@ -151,16 +151,13 @@ fn look(shared: &Arc<Shared>, worker: usize, seen: &mut Seen, now: Instant) -> F
     let thread = remote.thread();
     let time = rescue::processor_time(thread);
     let Some(used) = seen.used else {
-        // An idle worker may help it first. Most polls that are found here are over by the next look: they
-        // had no core.
+        // An idle worker may help it first.
         seen.used = Some(time);
-        return Found::Stuck;
+        return if rescue::is_running(thread) { Found::Stuck } else { Found::Long };
     };
-    // The worker was found to be stuck after a tick at least.
-    let computed = rescue::is_running(thread).then(|| TICK + time.saturating_sub(used));
-    let stuck = Stuck { worker, polls, task, since, computed, reported: seen.reported };
-    rescue::rescue(shared, &stuck, now);
-    if computed.is_none_or(|time| time >= 2 * TICK) { Found::Long } else { Found::Stuck }
+    let stuck = Stuck { worker, polls, task, since, used, reported: seen.reported };
+    let is_rescued = rescue::rescue(shared, &stuck, now);
+    if is_rescued || time.saturating_sub(used) >= TICK { Found::Long } else { Found::Stuck }
 }
 
 /// Reports the tasks that hold threads up whose worker has been taken away, each once. Returns whether some

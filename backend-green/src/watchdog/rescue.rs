@@ -24,7 +24,7 @@ use crate::counts::Counts;
 use crate::launch::launch;
 use crate::lock::lock;
 use crate::scheduler::{Remote, Shared};
-use crate::watchdog_state::Rescued;
+use crate::watchdog_state::{Rescued, TICK};
 use crate::worker;
 
 /// The time that a poll must last before its worker is taken: a hundred times what that costs. Of code that
@@ -45,23 +45,26 @@ pub(super) struct Stuck {
     pub(super) task: u64,
     /// The time since when the poll has been going on.
     pub(super) since: Instant,
-    /// The time for which it has had a core; `None` where it has blocked its thread.
-    pub(super) computed: Option<Duration>,
+    /// The processor time that the worker's thread had used when the worker was found to be stuck.
+    pub(super) used: Duration,
     /// True once the task has been reported.
     pub(super) reported: bool,
 }
 
 /// Has another thread carry the worker of `stuck`, if something waits for that and it has been long enough.
-pub(super) fn rescue(shared: &Arc<Shared>, stuck: &Stuck, now: Instant) {
+/// Returns whether it does.
+pub(super) fn rescue(shared: &Arc<Shared>, stuck: &Stuck, now: Instant) -> bool {
     let remote = &shared.workers[stuck.worker];
     let held = now.duration_since(stuck.since);
-    if held < PATIENCE
-        || stuck.computed.is_some_and(|time| time < patience(shared))
-        || !is_wanted(shared, remote, now)
-    {
-        return;
+    if held < PATIENCE || !is_wanted(shared, remote, now) {
+        return false;
     }
-    let Some(cell) = remote.cell() else { return };
+    let Some(cell) = remote.cell() else { return false };
+    let computes = is_running(remote.thread());
+    // The worker was found to be stuck after a tick at least.
+    if computes && TICK + processor_time(remote.thread()).saturating_sub(stuck.used) < patience(shared) {
+        return false;
+    }
     let counts = &remote.counts;
     let still = || {
         counts.polls.load(Ordering::Relaxed) == stuck.polls
@@ -75,8 +78,7 @@ pub(super) fn rescue(shared: &Arc<Shared>, stuck: &Stuck, now: Instant) {
         core
     });
     if taken {
-        let Stuck { worker, task, since, computed, reported, .. } = *stuck;
-        let computes = computed.is_some();
+        let Stuck { worker, task, since, reported, .. } = *stuck;
         if let Some(affinity) = &shared.affinity {
             affinity.free(thread);
         }
@@ -86,6 +88,7 @@ pub(super) fn rescue(shared: &Arc<Shared>, stuck: &Stuck, now: Instant) {
         // the poll is stuck behind, and blocked on a thread of its own.
         worker::turn_for(remote);
     }
+    taken
 }
 
 /// Gives a worker that has been taken from its thread to another one. Returns it when none can be had.
