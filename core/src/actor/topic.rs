@@ -174,7 +174,8 @@ impl<M: Clone + Send + 'static> Topic<M> {
     /// for](Backlog::Wait): for all of those at a time, after the others have been served.
     ///
     /// # Cancel safety
-    /// A future that is dropped has sent the message to those that have had room by then, and to no others.
+    /// A future that is dropped has sent the message to some of those that have had room by then, and to no
+    /// others; one that was never polled has sent it to nobody.
     ///
     /// # Examples
     /// ```

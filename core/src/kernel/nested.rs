@@ -85,16 +85,11 @@ impl NestedPolls {
         self.innermost.get().is_lent
     }
 
-    /// Calls `poll`, which polls what another task may go on with.
+    /// Calls `poll`, which polls what another task may go on with. What a job that is dropped in it takes, in
+    /// its destructors, is nobody's either.
     pub(crate) fn lend<R>(&self, poll: impl FnOnce() -> R) -> R {
-        struct Restore<'a>(&'a NestedPolls, Innermost);
-        impl Drop for Restore<'_> {
-            fn drop(&mut self) {
-                self.0.innermost.set(self.1);
-            }
-        }
         let before = self.innermost.get();
-        let _restore = Restore(self, before);
+        let _restore = Restore { polls: self, innermost: before };
         self.innermost.set(Innermost { is_lent: true, ..before });
         poll()
     }
@@ -124,21 +119,31 @@ impl NestedPolls {
         alternatives: u32,
         poll: impl FnOnce() -> R,
     ) -> (R, Vec<DeferredPoll>) {
-        struct Restore<'a>(&'a NestedPolls, Innermost, Vec<DeferredPoll>);
-        impl Drop for Restore<'_> {
+        struct Undefer<'a>(&'a NestedPolls, Vec<DeferredPoll>);
+        impl Drop for Undefer<'_> {
             fn drop(&mut self) {
-                self.0.innermost.set(self.1);
-                let deferred = self.0.deferred.replace(std::mem::take(&mut self.2));
+                let deferred = self.0.deferred.replace(std::mem::take(&mut self.1));
                 drop(deferred);
             }
         }
         let before = self.innermost.get();
         let depth = before.depth + 1;
         self.innermost.set(Innermost { depth, waker_data: waker.data(), alternatives, is_lent: true });
-        let restore = Restore(self, before, self.deferred.take());
+        let _undefer = Undefer(self, self.deferred.take());
+        let _restore = Restore { polls: self, innermost: before };
         let result = poll();
-        let deferred = self.deferred.take();
-        drop(restore);
-        (result, deferred)
+        (result, self.deferred.take())
+    }
+}
+
+/// Makes this the innermost future again on drop.
+struct Restore<'a> {
+    polls: &'a NestedPolls,
+    innermost: Innermost,
+}
+
+impl Drop for Restore<'_> {
+    fn drop(&mut self) {
+        self.polls.innermost.set(self.innermost);
     }
 }

@@ -32,8 +32,7 @@ use limit::Permit;
 /// The default of [`Limits::keep_alive`].
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// The number of times that an idle thread looks for work before it sleeps; see the thread strand's
-/// `SPIN_ROUNDS`.
+/// The number of times that an idle thread looks for work before it sleeps; see [`spin`](super::spin).
 const SPIN_ROUNDS: u32 = 60;
 
 type Work = Box<dyn FnOnce() + Send>;

@@ -139,7 +139,7 @@ impl Waiters {
 
     /// Returns whether there is a waker for which `which` returns true.
     pub(super) fn any(&self, mut which: impl FnMut(&Waker) -> bool) -> bool {
-        let others = |more: &'_ More| {
+        let others = |more: &More| {
             let others = more.others.iter().filter_map(|(_, waker)| waker.as_ref());
             more.fixed.iter().chain(others).any(|waker| which(waker.as_waker()))
         };
