@@ -195,8 +195,8 @@ struct End<'a> {
 }
 
 impl End<'_> {
-    /// Returns whether it has come; the task is woken when it does. The first look leaves a waker, which wakes
-    /// the task whatever polls it later. So the others take no lock, of which there is one for all
+    /// Returns whether it has come; the task is woken when it does. The first look leaves a waker, which
+    /// wakes the task whatever polls it later. So the others take no lock, of which there is one for all
     /// connections, and read nothing that is this connection's.
     fn has_come(&mut self, cx: &mut Context<'_>) -> bool {
         if std::mem::replace(&mut self.has_waker, true) {

@@ -126,8 +126,8 @@ impl<T> Resolver<T> {
         }
     }
 
-    /// Makes the calling task the one who owes the value, also in what another task may go on with: the caller
-    /// clears that when it has polled.
+    /// Makes the calling task the one who owes the value, also in what another task may go on with: the
+    /// caller clears that when it has polled.
     pub(crate) fn set_polling_owner(&self) {
         self.assign(with_state(|state| state.task()).map(Owner::of_task));
     }
