@@ -25,8 +25,8 @@ use crate::kernel::task::{Builder, Task, Value, current_backend, current_values,
 /// [`Event`](crate::sync::Event).
 ///
 /// Because it may move, the locks that it takes and the promises that it takes on count as nobody's where
-/// [deadlocks](crate::sync::Mutex#deadlocks) are looked for: a circle through them is not found. Those that it
-/// brings along stay the calling task's, which is told of a deadlock when it waits for what the rest still
+/// [deadlocks](crate::sync::Mutex#deadlocks) are looked for: a circle through them is not found. Those that
+/// it brings along stay the calling task's, which is told of a deadlock when it waits for what the rest still
 /// holds; so their holder and owner are cleared before they are moved in.
 ///
 /// A future that was never polled has not begun, and is dropped. Where the backend takes no tasks any more,
