@@ -28,7 +28,8 @@
 //!   opened for appending. Whether they have been written if it is not done again is not known. (Where
 //!   something else is done with the cursor before the drop, a write that is over counts.)
 //! - A poll function of futures-io does not see that it is given up. What it has begun is for the next call
-//!   of it, unless the cursor does something else before, or this [`File`] or a clone changes what it holds.
+//!   of it, for a write one with the same bytes, unless the cursor does something else before, or this
+//!   [`File`] or a clone changes what it holds. An append stays, whatever changes.
 //! - Whatever the cursor does next, and a [sync](File::sync_all), comes after an operation of the cursor.
 //! - A file without positions (a pipe, a terminal) has no place to read from again. What a dropped read has
 //!   taken is kept for the next one. Without an io_uring such a file takes a thread of the pool for as long

@@ -1,18 +1,22 @@
 //! Files on a device that is full, broken or slow: what it refuses, cuts short or interrupts arrives as what
 //! it is, from below each engine.
 
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use futures_io::{AsyncRead, AsyncWrite};
 use twoply_core::Wait;
 use twoply_core::channel::Source;
 use twoply_core::fs::{self, Engine, File, OpenOptions, PathError};
 use twoply_core::port::{self, FileAnswer, FileRequest};
 use twoply_core::strand::{self, ThreadStrand};
+use twoply_core::threads::PoolLimits;
+use twoply_core::time::timeout;
 use twoply_core::world::{FileCall, Files, World};
 use twoply_tests::{Dir, System, Systems, eventually, laws};
 
@@ -28,7 +32,9 @@ laws! {
         a_world_that_panics_fails_the_call,
         real_devices_refuse,
         a_port_gives_back_what_the_device_refuses,
+        what_changes_beside_an_operation_does_not_hold_it_up,
     }
+    fibers { a_change_that_is_given_up_counts_when_it_ends }
 }
 
 const SOON: Duration = Duration::from_secs(10);
@@ -48,6 +54,8 @@ struct Settings {
     /// The number of bytes that a file has room for.
     room: Option<u64>,
     panics: bool,
+    /// A file that is changed, elsewhere than at its beginning, within each call there.
+    changed: Option<File>,
     /// The calls that were made.
     calls: Vec<(&'static str, Option<u64>, usize)>,
 }
@@ -62,6 +70,13 @@ impl Files for Device {
         if std::mem::take(&mut settings.panics) {
             drop(settings);
             panic!("a world that panics");
+        }
+        if let Some(file) = settings.changed.clone().filter(|_| call.at == Some(0)) {
+            drop(settings);
+            // A thread that may wait.
+            let change = || file.write_at(b"beside", 64).wait();
+            std::thread::scope(|scope| scope.spawn(change).join().unwrap())?;
+            return Ok(None);
         }
         let fails = &mut settings.fails;
         if let Some(place) = fails.iter().position(|(operation, ..)| ["", call.operation].contains(operation))
@@ -499,4 +514,77 @@ fn a_port_gives_back_what_the_device_refuses(on: &Systems) {
             assert!(matches!(ask(FileRequest::Sync), FileAnswer::Synced));
         }
     });
+}
+
+/// Other tasks that change the file all the time would make a read begin again and again.
+fn what_changes_beside_an_operation_does_not_hold_it_up(on: &Systems) {
+    on_engines(on, |system| {
+        let work = || async {
+            let (device, dir) = (Device::default(), Dir::new());
+            let file = device.open(&dir.join("file"));
+            file.write_all_at(b"there", 0).await.unwrap();
+            device.set(|settings| (settings.waits, settings.changed) = (true, Some(file.clone())));
+            let count = |operation| {
+                let at_zero = |call: &&(&str, Option<u64>, usize)| (call.0, call.1) == (operation, Some(0));
+                device.0.lock().unwrap().calls.iter().filter(at_zero).count()
+            };
+            let start = SeekFrom::Start(0);
+            let (mut shared, buf) = (&file, &mut [0; 5]);
+            // A future takes what it has begun.
+            assert_eq!(device.begun(file.read(buf)).await.unwrap(), 5);
+            assert_eq!((*buf, count("read")), (*b"there", 1));
+            file.seek(start).await.unwrap();
+            // A poll function does not know what that is, and begins again, but once.
+            let reading = poll_fn(|cx| Pin::new(&mut shared).poll_read(cx, buf));
+            assert_eq!(device.begun(reading).await.unwrap(), 5);
+            assert_eq!((*buf, count("read")), (*b"there", 3));
+            file.seek(start).await.unwrap();
+            let before = count("write");
+            let writing = poll_fn(|cx| Pin::new(&mut shared).poll_write(cx, b"again"));
+            assert_eq!(device.begun(writing).await.unwrap(), 5);
+            assert_eq!((count("write") - before, file.position()), (2, 5));
+            // The device holds the file, which holds the device.
+            device.set(|settings| settings.changed = None);
+        };
+        system.spawn(timeout(SOON, work())).wait().unwrap().unwrap();
+        system.spawn_fn(move || timeout(SOON, work()).wait()).wait().unwrap().unwrap();
+    });
+}
+
+/// What a poll function has left is from before a change whose future was dropped while it went on.
+fn a_change_that_is_given_up_counts_when_it_ends(on: &Systems) {
+    /// Polls once, and reports whether that was enough.
+    async fn begin<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> bool {
+        let mut poll = Some(poll);
+        poll_fn(|cx| Poll::Ready(poll.take().unwrap()(cx).is_ready())).await
+    }
+    let limits = PoolLimits { threads: 1, ..PoolLimits::default() };
+    let green = on.kind().green().offload_limits(limits).file_engine(Engine::Pool).build().unwrap();
+    let system = System::from(green);
+    let task = system.spawn(async {
+        let (device, dir) = (Device::default(), Dir::new());
+        let file = device.open(&dir.join("file"));
+        device.set(|settings| settings.waits = true);
+        let (mut shared, buf) = (&file, &mut [0; 8]);
+        for change in ["write", "set the length of"] {
+            file.write_all_at(b"old", 0).await.unwrap();
+            file.seek(SeekFrom::Start(0)).await.unwrap();
+            if begin(|cx| Pin::new(&mut shared).poll_read(cx, buf)).await {
+                // The pool was faster.
+                continue;
+            }
+            poll_fn(|cx| Pin::new(&mut shared).poll_close(cx)).await.unwrap();
+            match change {
+                "write" => begin(|cx| pin!(file.write_at(b"new", 0)).poll(cx)).await,
+                _ => begin(|cx| pin!(file.set_len(0)).poll(cx)).await,
+            };
+            // The pool has one thread, so this comes after it.
+            file.metadata().await.unwrap();
+            let read = poll_fn(|cx| Pin::new(&mut shared).poll_read(cx, buf)).await.unwrap();
+            let expected = if change == "write" { &b"new"[..] } else { b"" };
+            assert_eq!(&buf[..read], expected, "after a call to {change} that was given up");
+        }
+    });
+    task.wait().unwrap();
+    system.shutdown(SOON).unwrap();
 }

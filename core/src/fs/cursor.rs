@@ -15,12 +15,16 @@
 //! ```
 //!
 //! A poll function cannot say that it is the one that has begun a write, nor that it will not come again;
-//! hence the last rule. It may never come again, so what it leaves grows old: no future takes what a poll
-//! function has read, and nobody what was read or written by one before the file was changed in another way
-//! than by the cursor. Nobody waits for a future to take its outcome: a read is done again, and a write
-//! counts when something else is done first. A future that is dropped takes its outcome along, but for what
-//! it has read from a file without positions (a pipe, a terminal): that is gone from there, and kept for the
-//! next read.
+//! hence the last rule. It may never come again, so what it leaves grows old. No future takes what a poll
+//! function has read. And a change makes old what was begun before it: a write at a position, or a new
+//! length, through this file or a clone of it; others are not seen here. An append stays nevertheless, and so
+//! does what a future finds that has begun it itself: the change went on beside it. A poll function that
+//! finds its outcome old begins again, and then only a change that ends after the operation makes it old:
+//! else it might begin for ever.
+//!
+//! Nobody waits for a future to take its outcome: a read is done again, and a write counts when something
+//! else is done first. A future that is dropped takes its outcome along, but for what it has read from a file
+//! without positions (a pipe, a terminal): that is gone from there, and kept for the next read.
 
 use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
 use std::sync::{Arc, Mutex};
@@ -113,7 +117,7 @@ struct State {
     position: u64,
     /// The number of background operations so far.
     count: u64,
-    /// The number of times that the file was changed, but not by the cursor.
+    /// The number of times that this file or a clone has changed what it holds, but not by the cursor.
     changes: u64,
     /// The operations that run. A file with positions uses the first only; another one has one for each
     /// direction, which do not wait for each other.
@@ -133,6 +137,8 @@ struct Lane {
     is_owned: bool,
     /// True if nobody wants the outcome of the operation.
     is_given_up: bool,
+    /// True if a poll function has begun it since the outcome of the one before was old.
+    is_again: bool,
     outcome: Option<Outcome>,
 }
 
@@ -141,7 +147,7 @@ struct Outcome {
     way: Way,
     /// The position of the cursor when it began.
     at: u64,
-    /// The number of changes by then.
+    /// The number of changes by then, or by its end if it was begun again.
     changes: u64,
     /// The number of bytes that have been handed out already.
     taken: usize,
@@ -329,7 +335,7 @@ impl Shared {
         self.waiters.withdraw(key);
     }
 
-    /// Says that the file has been changed, but not by the cursor.
+    /// Says that this file or a clone has changed what it holds, but not by the cursor.
     pub(super) fn changed(&self) {
         lock_std(&self.state).changes += 1;
     }
@@ -402,12 +408,16 @@ impl Shared {
         });
     }
 
-    fn finish(&self, outcome: Outcome) {
+    fn finish(&self, mut outcome: Outcome) {
         let way = outcome.way;
         let dropped = {
             let mut state = lock_std(&self.state);
+            let changes = state.changes;
             let lane = &mut state.lanes[self.lane(way)];
             lane.is_busy = false;
+            if lane.is_again {
+                outcome.changes = changes;
+            }
             match lane.is_given_up && !self.keeps(way) {
                 true => Some(outcome),
                 false => lane.outcome.replace(outcome),
@@ -437,17 +447,23 @@ impl State {
         }
         let Lane { number, is_owned, .. } = self.lanes[lane];
         let outcome = self.outcome(lane, started);
-        let is_current = |outcome: &Outcome| match outcome.way {
-            // An append stays, whatever else is done.
-            Way::Write => shared.appends || started == Some(number) || outcome.changes == self.changes,
-            Way::Read => outcome.changes == self.changes && (is_owned || started.is_none()),
+        let is_here = |outcome: &Outcome| {
+            let is_at = !shared.has_positions || outcome.at == self.position;
+            is_at && outcome.way == bufs.way() && bufs.may_be_of(&outcome.done)
         };
-        let belongs = |outcome: &Outcome| {
-            let is_here = !shared.has_positions || (outcome.at == self.position && is_current(outcome));
-            is_here && outcome.way == bufs.way() && bufs.may_be_of(&outcome.done)
+        let is_current = |outcome: &Outcome| {
+            let is_new = outcome.changes == self.changes;
+            let may_take = match outcome.way {
+                // An append stays, whatever else is done.
+                Way::Write => shared.appends || is_new,
+                Way::Read => is_new && (is_owned || started.is_none()),
+            };
+            !shared.has_positions || started == Some(number) || may_take
         };
-        let Some(mut outcome) = outcome.filter(belongs) else {
-            self.lanes[lane].is_busy = true;
+        let outcome = outcome.filter(is_here);
+        let is_again = outcome.is_some() && !is_owned && started.is_none();
+        let Some(mut outcome) = outcome.filter(is_current) else {
+            (self.lanes[lane].is_busy, self.lanes[lane].is_again) = (true, is_again);
             return Some(None);
         };
         Some(Some(match bufs {

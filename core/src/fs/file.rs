@@ -458,9 +458,13 @@ impl File {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub async fn set_len(&self, length: u64) -> io::Result<()> {
-        let set = self.call("set the length of", move |file| file.set_len(length)).await;
-        self.shared.changed();
-        set
+        let shared = Arc::clone(&self.shared);
+        let set = move |file: &std::fs::File| {
+            let set = file.set_len(length);
+            shared.changed();
+            set
+        };
+        self.call("set the length of", set).await
     }
 
     /// Returns what the system knows of the file: its length, its permissions, its times.

@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::File;
@@ -259,11 +260,13 @@ impl Future for WriteAt<'_> {
             Some(_) => None,
         };
         let written = match written {
-            Some(written) => written,
+            Some(written) => {
+                shared.changed();
+                written
+            }
             None => ready!(poll_running(running, file, || shared.to_write(Some(at), bufs), cx)).result,
         };
         unit.spend();
-        shared.changed();
         Poll::Ready(written.map_err(|error| file.failed("write", error)))
     }
 }
@@ -302,7 +305,14 @@ fn poll_running(
     let running = running.get_or_insert_with(|| {
         let (completion, running) = blocking::pair();
         let (operation, memory) = operation();
-        files::start(&file.shared.file, operation, memory, move |done| completion.complete(Ok(done)));
+        let changes = matches!(operation, Operation::Write { .. }).then(|| Arc::clone(&file.shared));
+        files::start(&file.shared.file, operation, memory, move |done| {
+            // Here, since the future may be gone by now.
+            if let Some(shared) = changes {
+                shared.changed();
+            }
+            completion.complete(Ok(done));
+        });
         running
     });
     let done = ready!(Pin::new(running).poll(cx));
