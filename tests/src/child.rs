@@ -206,21 +206,34 @@ pub fn assert_has_waited(output: &Output) {
     assert!(text.contains(HAS_WAITED), "{text}");
 }
 
-/// Lets this process have `more` bytes of address space beyond what it has now, so that no more threads can
-/// be started: each needs a stack. Root is not exempt from this limit, as it is from the one on processes.
+/// What [`limit_memory`] limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// The address space.
+    Space,
+    /// What is private and may be written.
+    Data,
+}
+
+/// Lets this process have `more` bytes of memory beyond what it has now, so that no more threads can be
+/// started: each needs a stack. Root is not exempt from this limit, as it is from the one on processes.
 /// `None` lifts it.
 ///
 /// # Panics
 /// When the system refuses.
-pub fn limit_memory(more: Option<u64>) {
-    let limits = getrlimit(Resource::As);
+pub fn limit_memory(memory: Memory, more: Option<u64>) {
+    let (resource, taken) = match memory {
+        Memory::Space => (Resource::As, "VmSize:"),
+        Memory::Data => (Resource::Data, "VmData:"),
+    };
     let current = more.map(|more| {
-        let pages = fs::read_to_string("/proc/self/statm").expect("proc is there");
-        let pages: u64 =
-            pages.split(' ').next().and_then(|n| n.parse().ok()).expect("it begins with the size");
-        pages * rustix::param::page_size() as u64 + more
+        let status = fs::read_to_string("/proc/self/status").expect("proc is there");
+        let taken = status.lines().find_map(|line| line.strip_prefix(taken)?.trim().strip_suffix(" kB"));
+        let kilobytes: u64 = taken.and_then(|taken| taken.parse().ok()).expect("it says what is taken");
+        (kilobytes << 10) + more
     });
-    setrlimit(Resource::As, Rlimit { current, maximum: limits.maximum }).expect("the limit can be set");
+    let limits = getrlimit(resource);
+    setrlimit(resource, Rlimit { current, maximum: limits.maximum }).expect("the limit can be set");
 }
 
 /// Has the limits of this process say that its user may have `number` processes and threads. Root may have

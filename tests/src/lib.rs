@@ -29,8 +29,8 @@ mod ways;
 
 pub use actors::{all_are_over, builder, far, run_process, run_trapping, start, start_idle, told};
 pub use child::{
-    Resources, assert_has_waited, become_another_user, children_of, exit_and_wait, fork, limit_memory,
-    limit_processes, set_mask,
+    Memory, Resources, assert_has_waited, become_another_user, children_of, exit_and_wait, fork,
+    limit_memory, limit_processes, set_mask,
 };
 pub use dir::Dir;
 pub use erlang_node::{ErlangNode, start_node};

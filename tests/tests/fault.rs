@@ -16,7 +16,7 @@ use twoply_core::{Wait, channel, threads};
 use twoply_green::Green;
 use twoply_native::Native;
 use twoply_tests::{
-    Gate, Kind, Resources, Signal, System, Systems, become_another_user, eventually, fork, laws,
+    Gate, Kind, Memory, Resources, Signal, System, Systems, become_another_user, eventually, fork, laws,
     limit_memory, limit_processes, watch,
 };
 
@@ -28,6 +28,7 @@ laws! {
         memory_does_not_grow_with_tasks_that_are_over,
         beyond_the_threads_that_a_process_should_have_nothing_aborts,
         what_the_address_space_cannot_hold_is_refused,
+        what_the_limit_on_data_cannot_hold_is_refused,
         what_a_user_may_not_start_is_refused,
     }
     green { a_child_of_a_fork_is_refused }
@@ -129,7 +130,7 @@ fn a_refusal_of_the_operating_system_is_an_error_or_costs_time(on: &Systems) {
         // What the process needs anyway is there: the I/O server, and the allocator's arenas.
         block_and_wake(&system, 2);
         thread::sleep(Duration::from_millis(20));
-        limit_memory(Some(1 << 20));
+        limit_memory(Memory::Space, Some(1 << 20));
         if on.kind() == Kind::Native {
             let held: Vec<_> = (0..8).map(|_| system.spawn_fn(|| pending::<()>().wait())).collect();
             let refused: Vec<bool> = held
@@ -145,7 +146,7 @@ fn a_refusal_of_the_operating_system_is_an_error_or_costs_time(on: &Systems) {
         } else {
             block_and_wake(&system, 8);
         }
-        limit_memory(None);
+        limit_memory(Memory::Space, None);
         block_and_wake(&system, 8);
         system.shutdown(SOON).unwrap();
     });
@@ -236,10 +237,18 @@ fn beyond_the_threads_that_a_process_should_have_nothing_aborts(on: &Systems) {
 }
 
 fn what_the_address_space_cannot_hold_is_refused(on: &Systems) {
+    what_memory_cannot_hold_is_refused(on, Memory::Space);
+}
+
+fn what_the_limit_on_data_cannot_hold_is_refused(on: &Systems) {
+    what_memory_cannot_hold_is_refused(on, Memory::Data);
+}
+
+fn what_memory_cannot_hold_is_refused(on: &Systems, memory: Memory) {
     on.alone(|| {
         // What the process needs anyway is there: the I/O server, and the allocator's arenas.
         block_and_wake(&on.kind().build(), 2);
-        // Each leaves something else of the address space when no more stacks fit, at times next to nothing.
+        // Each leaves something else of the memory when no more stacks fit, at times next to nothing.
         for bytes in (0..128).map(|n| n * (16 << 10)) {
             let build = || match on.kind() {
                 Kind::Native => Ok(System::from(Native::builder().stack_size((2 << 20) + bytes).build())),
@@ -248,7 +257,7 @@ fn what_the_address_space_cannot_hold_is_refused(on: &Systems) {
             };
             // What holds the stacks of fibers is 64 MiB at a time.
             let more = if on.kind().is_fibers() { (72 << 20) + bytes } else { 16 << 20 };
-            limit_memory(Some(more as u64));
+            limit_memory(memory, Some(more as u64));
             let system = build().unwrap();
             let gate = Gate::new();
             let tasks: Vec<_> = (0..40)
@@ -268,7 +277,7 @@ fn what_the_address_space_cannot_hold_is_refused(on: &Systems) {
             eventually("another system is built, and runs a task", || {
                 build().is_ok_and(|system| system.spawn_fn(blocks).wait().is_ok())
             });
-            limit_memory(None);
+            limit_memory(memory, None);
         }
     });
 }

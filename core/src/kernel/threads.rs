@@ -164,8 +164,7 @@ impl ThreadCache {
         ThreadCache::make(name.into(), limits, Some(hooks))
     }
 
-    fn make(mut name: Cow<'static, str>, limits: Limits, hooks: Option<Hooks>) -> ThreadCache {
-        name = if name.contains('\0') { name.replace('\0', "").into() } else { name };
+    fn make(name: Cow<'static, str>, limits: Limits, hooks: Option<Hooks>) -> ThreadCache {
         let state = Mutex::new(Threads::default());
         let born = fork::count();
         ThreadCache(Arc::new(Shared { name, limits, hooks, state, ended: Condvar::new(), born }))
@@ -425,8 +424,8 @@ pub fn blocking() -> BlockingPool {
 fn set_thread_name(name: &str) {
     #[cfg(target_os = "linux")]
     {
-        let end = (0..=name.len().min(15)).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
-        if let Ok(name) = std::ffi::CString::new(&name[..end]) {
+        let name = start::without_nul(name.to_owned());
+        if let Ok(name) = std::ffi::CString::new(&name[..name.floor_char_boundary(15)]) {
             let _ = rustix::thread::set_name(&name);
         }
     }

@@ -6,7 +6,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::fork::PerProcess;
@@ -115,8 +114,19 @@ fn total_memory() -> Option<usize> {
 /// assert!(twoply::contract::threads::process_limit() >= 64);
 /// ```
 pub fn process_limit() -> usize {
-    static LIMIT: OnceLock<usize> = OnceLock::new();
-    *LIMIT.get_or_init(|| System::read().limit())
+    /// Zero while it is not known. It is no lock, which a fork might leave taken.
+    static LIMIT: AtomicUsize = AtomicUsize::new(0);
+    match LIMIT.load(Ordering::Relaxed) {
+        0 => {
+            let limit = System::read().limit();
+            // All are told the same, also when two have read at a time.
+            match LIMIT.compare_exchange(0, limit, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => limit,
+                Err(limit) => limit,
+            }
+        }
+        limit => limit,
+    }
 }
 
 /// The number of threads of all caches of this process. Relaxed, because nothing is ordered by it. The child
