@@ -48,6 +48,7 @@ laws! {
     }
     native {
         beyond_the_limit_of_threads_a_start_is_an_error,
+        a_pool_has_no_threads_in_a_child_of_a_fork,
         a_stack_that_nothing_can_hold_is_an_error,
     }
 }
@@ -83,6 +84,16 @@ fn a_child_of_a_fork_is_refused_or_served_but_never_hangs(on: &Systems) {
         assert_eq!(status, Some(0), "no status: the child hung");
         blocked.cancel();
     });
+}
+
+fn a_pool_has_no_threads_in_a_child_of_a_fork(_: &Systems) {
+    let pool = threads::BlockingPool::new(threads::shared(), threads::PoolLimits::default());
+    let gate = Gate::new();
+    let opened = gate.opened();
+    pool.execute(None, move || opened.wait()).unwrap();
+    assert_eq!(pool.metrics().running, 1);
+    assert_eq!(fork(|| u8::from(pool.metrics() != threads::PoolMetrics::default())), Some(0));
+    gate.open();
 }
 
 fn the_parent_of_a_fork_goes_on(on: &Systems) {

@@ -187,10 +187,15 @@ impl ThreadCache {
         work: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
         let keep_alive = self.0.limits.keep_alive;
-        self.start(stack_size, Piece { name: name.map(Box::from), keep_alive, work: Box::new(work) })
+        let piece = Piece { name: name.map(Box::from), keep_alive, work: Box::new(work) };
+        if let Some(idle) = self.start(stack_size, piece)? {
+            idle.call();
+        }
+        Ok(())
     }
 
-    fn start(&self, stack_size: Option<usize>, piece: Piece) -> io::Result<()> {
+    /// Has a new thread run it, or hands back the idle one that runs it as soon as it is called.
+    fn start(&self, stack_size: Option<usize>, piece: Piece) -> io::Result<Option<Arc<IdleThread>>> {
         // This comes before the lock, which a thread of the parent's may have held.
         self.refuse_after_fork()?;
         let permit = {
@@ -201,11 +206,7 @@ impl ThreadCache {
             if let Some(at) = state.idle.iter().rposition(|idle| idle.stack_size == stack_size) {
                 let idle = state.idle.remove(at);
                 drop(state);
-                if let Some(idle) = idle {
-                    *lock_std(&idle.next) = Some(piece);
-                    idle.call();
-                }
-                return Ok(());
+                return Ok(idle.inspect(|idle| *lock_std(&idle.next) = Some(piece)));
             }
             if state.threads >= self.0.limits.threads {
                 // An idle thread with another stack makes room.
@@ -229,7 +230,7 @@ impl ThreadCache {
         if started.is_err() {
             self.0.thread_ended();
         }
-        started
+        started.map(|()| None)
     }
 
     fn refuse_after_fork(&self) -> io::Result<()> {

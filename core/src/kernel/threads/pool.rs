@@ -179,8 +179,9 @@ impl BlockingPool {
     /// `name` meanwhile, if there is one. A panic of `work` is discarded; the panic hook has reported it.
     ///
     /// # Errors
-    /// Fails when no thread can be had and none is busy with work of this pool, and when all are busy and the
-    /// queue is full ([`QuotaExceeded`](io::ErrorKind::QuotaExceeded)). Then `work` is dropped.
+    /// Fails when no thread can be had, and none is busy with work of this pool or the queue is full; when
+    /// all are busy and the queue is full ([`QuotaExceeded`](io::ErrorKind::QuotaExceeded)); and in the child
+    /// of a fork. Then `work` is dropped.
     pub fn execute(&self, name: Option<&str>, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let shared = &self.0;
         let Some(cache) = &shared.cache else {
@@ -194,10 +195,12 @@ impl BlockingPool {
         let queued = Queued { name: name.map(Box::from), work: Box::new(work) };
         let mut state = lock_std(&shared.state);
         let is_full = state.waiting() >= shared.limits.queue;
+        let mut called = None;
         if state.metrics.running < shared.limits.threads.max(1) {
             // Under the lock, so that nobody counts on a thread that is refused in the end.
             match cache.start(None, shared.piece(cache)) {
-                Ok(()) => {
+                Ok(idle) => {
+                    called = idle;
                     state.metrics.running += 1;
                     state.starting += 1;
                 }
@@ -215,10 +218,16 @@ impl BlockingPool {
         }
         state.queue.push_back(queued);
         state.metrics.most_queued = state.metrics.most_queued.max(state.waiting());
+        drop(state);
+        // Without the lock, which it takes first of all.
+        if let Some(idle) = called {
+            idle.call();
+        }
         Ok(())
     }
 
-    /// Returns the counters of the pool.
+    /// Returns the counters of the pool; those of a new one in the child of a fork, where there are none of
+    /// its threads.
     ///
     /// # Examples
     /// ```
@@ -228,6 +237,10 @@ impl BlockingPool {
     /// assert_eq!(pool.metrics().running, 0);
     /// ```
     pub fn metrics(&self) -> PoolMetrics {
+        // A thread of the parent's may have held the lock.
+        if self.0.cache.as_ref().is_some_and(ThreadCache::is_forked) {
+            return PoolMetrics::default();
+        }
         let state = lock_std(&self.0.state);
         PoolMetrics { queued: state.waiting(), ..state.metrics }
     }
