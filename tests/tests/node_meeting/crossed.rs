@@ -92,6 +92,7 @@ fn give_way(on: &Systems, theirs: Theirs) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     node.add_peer(GREATER, listener.local_addr().unwrap());
     let own = || Scripted::own(GREATER);
+    let begun = Instant::now();
     thread::scope(|scope| {
         let connected = scope.spawn(|| connect(on, &node, GREATER));
         let (ours, _) = listener.accept().unwrap();
@@ -112,6 +113,7 @@ fn give_way(on: &Systems, theirs: Theirs) {
             Theirs::FailsOnceOursIsRefused => {
                 let refused = connected.join().unwrap();
                 assert!(matches!(refused, Err(ConnectError::Handshake(HandshakeError::Nok))), "{refused:?}");
+                assert!(begun.elapsed() < SOON);
                 assert!(node.nodes().is_empty());
                 return;
             }
