@@ -156,13 +156,17 @@ where
         task::spawn(async move {
             let _open = open;
             let mut end = End { over: &over, cancelled: over.cancelled(), has_waker: false };
-            let mut connecting = pin!(connecting);
-            let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-                Poll::Ready(connected) => Poll::Ready(connected.ok()),
-                Poll::Pending if end.has_come(cx) => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            });
-            let Some((stream, service)) = connected.await else { return };
+            // What connects is dropped, and its room used again, before the connection is served.
+            let connected = {
+                let mut connecting = pin!(connecting);
+                let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
+                    Poll::Ready(connected) => Poll::Ready(connected.ok()),
+                    Poll::Pending if end.has_come(cx) => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                });
+                connected.await
+            };
+            let Some((stream, service)) = connected else { return };
             let mut connection = pin!(server.serve_connection_with_upgrades(stream, service));
             let mut is_told = false;
             let served = poll_fn(|cx| {
