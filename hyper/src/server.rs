@@ -156,7 +156,7 @@ where
         task::spawn(async move {
             let _open = open;
             let mut end = End { over: &over, cancelled: over.cancelled(), has_waker: false };
-            // What connects is dropped, and its room used again, before the connection is served.
+            // The future that connects is dropped, and its room used again, before the connection is served.
             let connected = {
                 let mut connecting = pin!(connecting);
                 let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {

@@ -319,7 +319,8 @@ impl<M: for<'a> FromTerm<'a> + Send + 'static> Typed<M> {
         let begun = std::mem::replace(&mut queue.draining, true);
         drop(queue);
         if !begun {
-            let draining = Draining { queue: Arc::clone(&self.queue), taken: VecDeque::new() };
+            let draining =
+                Draining { queue: Arc::clone(&self.queue), taken: VecDeque::new(), is_over: false };
             drop(self.spawner.spawn(drain(self.process.clone(), draining)));
         }
     }
@@ -338,21 +339,24 @@ struct Draining<M> {
     queue: Arc<Mutex<Queue<M>>>,
     /// The items that have been taken out of the queue and not sent yet.
     taken: VecDeque<Item<M>>,
+    /// True when it has drained the queue, which may be another task's by now.
+    is_over: bool,
 }
 
 impl<M> Draining<M> {
     /// Takes all that has come meanwhile, for a task that has sent what it had. Returns false if there is
-    /// nothing: the queue is drained.
+    /// nothing: the queue is drained, and no longer this task's.
     fn take(&mut self) -> bool {
         let mut queue = lock(&self.queue);
         std::mem::swap(&mut queue.items, &mut self.taken);
         queue.taken = self.taken.len();
         queue.draining = queue.taken > 0;
-        if !queue.draining {
+        self.is_over = !queue.draining;
+        if self.is_over {
             // No memory is kept for what rarely waits.
             queue.items = VecDeque::new();
         }
-        queue.draining
+        !self.is_over
     }
 
     /// Takes the next messages out, as many as that at most.
@@ -403,6 +407,9 @@ impl<M> Draining<M> {
 
 impl<M> Drop for Draining<M> {
     fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
         let mut queue = lock(&self.queue);
         self.taken.append(&mut queue.items);
         (queue.draining, queue.taken) = (false, 0);
@@ -476,6 +483,25 @@ impl<M: for<'a> FromTerm<'a> + Send + 'static> Inlet for Typed<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_task_that_has_drained_a_queue_leaves_it_to_the_next_one() {
+        let queue = Queue::<()> { items: VecDeque::new(), draining: true, taken: 0 };
+        let queue = Arc::new(Mutex::new(queue));
+        let begin = || Draining { queue: Arc::clone(&queue), taken: VecDeque::new(), is_over: false };
+        let mut first = begin();
+        assert!(!first.take());
+        // A reader begins another one before the first is dropped.
+        let pid = remote::ended_pid(1);
+        let signal = Signal::Demonitor { monitor: remote::monitor_ref() };
+        lock(&queue).items.push_back(Item::Signal(pid, signal));
+        lock(&queue).draining = true;
+        let mut next = begin();
+        drop(first);
+        assert!(lock(&queue).draining);
+        assert!(next.take());
+        assert_eq!(next.taken.len(), 1);
+    }
 
     #[test]
     fn those_who_ended_first_are_forgotten_first() {
