@@ -223,6 +223,11 @@ impl Peers {
         }
     }
 
+    /// Returns true if there is a connection to a node, even if others still wait in front of it.
+    pub(super) fn is_up(&self, name: &str) -> bool {
+        matches!(self.slots().get(name), Some(Slot::Up(_)))
+    }
+
     /// Waits until `look` finds something, which it may after each change.
     async fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
         loop {
@@ -391,7 +396,7 @@ impl Shared {
 
     /// Returns true if nobody waits for an attempt to connect: there is a connection, or never will be.
     fn is_settled(&self, name: &str) -> bool {
-        self.over.is_cancelled() || self.peers.up(name).is_some()
+        self.over.is_cancelled() || self.peers.is_up(name)
     }
 
     /// Has the connection that has [named](Shared::be_named) this node be one like any. The name lasts as

@@ -33,6 +33,8 @@ struct Queue {
     bytes: usize,
     /// Those who wait for room.
     waiting: Vec<Waker>,
+    /// Equal to that of no other queue: there may be several for one node, one after the other.
+    identity: Arc<()>,
 }
 
 /// An entry that is to be put into a queue.
@@ -57,24 +59,37 @@ impl Queues {
         self.queues().contains_key(name)
     }
 
-    /// Takes out what waits. The queue is gone if that is nothing, or if it `ends`: then those are woken who
-    /// have waited for room. Before that there is none, or what is taken out would not count any more and has
-    /// not gone out either.
-    fn take(&self, name: &str, ends: bool) -> Vec<Step> {
+    /// Takes out what waits. The queue is gone if that is nothing. Before that there is no room in it, or
+    /// what is taken out would not count any more and has not gone out either.
+    fn take(&self, name: &str) -> Vec<Step> {
         let mut queues = self.queues();
         let Some(queue) = queues.get_mut(name) else { return Vec::new() };
         let steps = mem::take(&mut queue.steps);
-        let waiting = if ends || steps.is_empty() {
-            queues.remove(name).map_or_else(Vec::new, |queue| queue.waiting)
-        } else {
-            Vec::new()
-        };
+        let ended = if steps.is_empty() { queues.remove(name) } else { None };
         drop(queues);
-        for waker in waiting {
+        ended.into_iter().for_each(Queue::tell);
+        steps
+    }
+
+    /// Takes out all that waits, and the queue is gone, if that `is_it`.
+    fn take_whole(&self, name: &str, is_it: impl FnOnce(&Queue) -> bool) -> Vec<Step> {
+        let mut queues = self.queues();
+        let ended = if queues.get(name).is_some_and(is_it) { queues.remove(name) } else { None };
+        drop(queues);
+        let Some(mut queue) = ended else { return Vec::new() };
+        let steps = mem::take(&mut queue.steps);
+        queue.tell();
+        steps
+    }
+}
+
+impl Queue {
+    /// Wakes those who wait for room in a queue that is gone.
+    fn tell(self) {
+        for waker in self.waiting {
             // A waker that panics is somebody else's.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
-        steps
     }
 }
 
@@ -117,9 +132,10 @@ impl Shared {
         if let Kind::Message(bytes) = kind {
             queue.bytes += bytes.max(1);
         }
+        let identity = Arc::clone(&queue.identity);
         drop(queues);
         if is_new {
-            let opening = Opening { shared: Arc::clone(self), name: name.to_owned(), is_open: false };
+            let opening = Opening { shared: Arc::clone(self), name: name.to_owned(), identity };
             drop(self.spawner.spawn(opening.open()));
         }
         Ok(())
@@ -146,7 +162,7 @@ impl Shared {
     pub(super) fn end_queue(&self, connection: &Arc<Connection>) {
         let name = &connection.peer.name;
         while self.peers.queues.has(name) {
-            run(self.peers.queues.take(name, false), Some(connection));
+            run(self.peers.queues.take(name), Some(connection));
         }
     }
 }
@@ -155,22 +171,46 @@ impl Shared {
 struct Opening {
     shared: Arc<Shared>,
     name: String,
-    /// True once it is connected.
-    is_open: bool,
+    /// That of the queue in which it waits.
+    identity: Arc<()>,
 }
 
 impl Opening {
-    async fn open(mut self) {
-        self.is_open = self.shared.connection(&self.name).await.is_ok();
+    async fn open(self) {
+        let _ = self.shared.connection(&self.name).await;
     }
 }
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        // The queue of one that is open was ended before the connection was found. One that is there now is
-        // another one's.
-        if !self.is_open {
-            run(self.shared.peers.queues.take(&self.name, true), None);
-        }
+        let peers = &self.shared.peers;
+        // The peer may have connected by itself by now: then its connection ends this queue, or has, and one
+        // that is there is another task's.
+        let is_lost =
+            |queue: &Queue| Arc::ptr_eq(&queue.identity, &self.identity) && !peers.is_up(&self.name);
+        run(peers.queues.take_whole(&self.name, is_lost), None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_could_not_connect_leaves_the_queue_of_the_next_one() {
+        let queues = Queues::default();
+        let begin = || {
+            let mut queues = queues.queues();
+            let queue = queues.entry("peer".to_owned()).or_default();
+            queue.steps.push(Box::new(|_| ()));
+            Arc::clone(&queue.identity)
+        };
+        let first = begin();
+        // The peer has connected by itself, and has gone, before the task that was refused is dropped.
+        assert_eq!((queues.take("peer").len(), queues.take("peer").len()), (1, 0));
+        let next = begin();
+        let whole = |of: &Arc<()>| queues.take_whole("peer", |queue| Arc::ptr_eq(&queue.identity, of)).len();
+        assert_eq!((whole(&first), whole(&next)), (0, 1));
+        assert!(!queues.has("peer"));
     }
 }
