@@ -1,11 +1,15 @@
 //! Tasks: what starts, what it results in, and what its handle says.
 
-use std::future::pending;
+use std::future::{Future, pending, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
+use std::time::Duration;
 
 use twoply_core::task::{self, Builder, SpawnError, TaskGroup};
+use twoply_core::time::timeout;
 use twoply_core::{Wait, channel};
 use twoply_tests::{Gate, Signal, Systems, eventually, laws};
 
@@ -20,6 +24,7 @@ laws! {
         a_task_is_finished_when_it_says_so,
         a_dropped_handle_detaches_its_task,
         a_dropped_handle_cancels_its_task_if_that_was_asked_for,
+        a_handle_that_has_waited_keeps_its_result_whatever_becomes_of_it,
         two_hundred_dropped_handles_leave_nothing,
         a_spawn_inside_a_task_stays_on_its_backend,
         run_returns_when_everything_is_done,
@@ -30,6 +35,7 @@ laws! {
         many_tasks_all_run,
         results_come_to_whoever_waits_however_late,
         a_group_gives_results_in_the_order_of_the_ends,
+        a_wait_for_a_group_that_is_given_up_loses_no_result,
         a_group_that_is_dropped_cancels_its_tasks,
         a_group_can_be_cancelled_and_still_be_joined,
     }
@@ -169,6 +175,23 @@ fn a_dropped_handle_cancels_its_task_if_that_was_asked_for(on: &Systems) {
     drop(blocked);
     eventually("what they held is gone", || dropped.count() == 2);
     eventually("none is left", || on.here().tasks() == 0);
+}
+
+fn a_handle_that_has_waited_keeps_its_result_whatever_becomes_of_it(on: &Systems) {
+    let waited_for = || {
+        let gate = Gate::new();
+        let opened = gate.opened();
+        let mut task = on.here().spawn(async move {
+            opened.await;
+            7
+        });
+        assert!(timeout(Duration::from_millis(1), &mut task).wait().is_err());
+        gate.open();
+        eventually("it is over", || task.is_finished() && on.here().tasks() == 0);
+        task
+    };
+    assert_eq!(waited_for().cancel_on_drop().wait().unwrap(), 7);
+    assert_eq!(waited_for().into_promise().wait().unwrap(), 7);
 }
 
 fn two_hundred_dropped_handles_leave_nothing(on: &Systems) {
@@ -350,6 +373,46 @@ fn a_group_gives_results_in_the_order_of_the_ends(on: &Systems) {
         assert_eq!(group.join_next().wait().unwrap().unwrap(), n);
     }
     assert!(group.join_next().wait().is_none() && group.is_empty());
+}
+
+/// A future that is polled by whoever wakes it, before anything else happens there.
+struct AtOnce {
+    future: Mutex<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    done: Signal,
+}
+
+impl Wake for AtOnce {
+    fn wake(self: Arc<Self>) {
+        let waker = Waker::from(Arc::clone(&self));
+        let polled = self.future.lock().unwrap().as_mut().poll(&mut Context::from_waker(&waker));
+        if polled.is_ready() {
+            self.done.add();
+        }
+    }
+}
+
+fn a_wait_for_a_group_that_is_given_up_loses_no_result(on: &Systems) {
+    let gate = Gate::new();
+    let opened = gate.opened();
+    let mut group = TaskGroup::on(on.here().backend().clone());
+    let joined = async move {
+        group.spawn(opened).unwrap();
+        {
+            let mut next = pin!(group.join_next());
+            let mut polls = 0;
+            // The task wakes it when it is about to be over, and when it is.
+            let given_up = poll_fn(|cx| {
+                polls += 1;
+                if polls < 3 { next.as_mut().poll(cx).map(|_| unreachable!()) } else { Poll::Ready(()) }
+            });
+            given_up.await;
+        }
+        group.join_next().await.unwrap().unwrap();
+    };
+    let joined = Arc::new(AtOnce { future: Mutex::new(Box::pin(joined)), done: Signal::new() });
+    Arc::clone(&joined).wake();
+    gate.open();
+    eventually("the result is there", || joined.done.count() == 1);
 }
 
 fn a_group_that_is_dropped_cancels_its_tasks(on: &Systems) {

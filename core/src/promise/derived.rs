@@ -331,7 +331,7 @@ impl<T> Task<T> {
     where
         T: Send + 'static,
     {
-        self.leave();
+        self.end_wait();
         let owner = Owner::of_task(Arc::clone(self.shared()));
         Promise::from_future(owner, self)
     }

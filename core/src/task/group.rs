@@ -291,7 +291,7 @@ impl<T> Drop for JoinNext<'_, T> {
     fn drop(&mut self) {
         let group = &mut *self.0;
         group.finished.stop_recv(&mut group.wait_key);
-        group.finishing.iter_mut().for_each(Task::leave);
+        group.finishing.iter_mut().for_each(Task::end_wait);
     }
 }
 

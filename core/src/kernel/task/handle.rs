@@ -120,11 +120,11 @@ impl<T> Task<T> {
     /// assert!(rx.recv().wait().is_err(), "the task has been dropped with its sender");
     /// ```
     pub fn cancel_on_drop(mut self) -> Task<T> {
-        self.leave();
-        match std::mem::replace(&mut self.handle, Handle::Gone) {
-            Handle::Detaching(task) => Task::of(Handle::Cancelling(task)),
-            same => Task::of(same),
-        }
+        self.handle = match std::mem::replace(&mut self.handle, Handle::Gone) {
+            Handle::Detaching(task) => Handle::Cancelling(task),
+            same => same,
+        };
+        self
     }
 
     /// Asks the task to end, and returns at once; see [`TaskRef::cancel`].
@@ -267,9 +267,10 @@ impl<T> Task<T> {
         Arc::ptr_eq(waiter, stopped) && awaits_handle(waiter, header)
     }
 
-    /// Ends the waits for this handle: nothing of those who waited is left behind.
+    /// Ends the waits for this handle, and its use: nothing of those who waited is left behind. The outcome
+    /// of a task that is over is lost.
     #[inline]
-    pub(crate) fn leave(&mut self) {
+    fn leave(&mut self) {
         self.end_wait();
         if std::mem::take(&mut self.polled) {
             self.drop_waker();
@@ -287,7 +288,7 @@ impl<T> Task<T> {
 
     /// Takes the edge of a wait for this handle back: nobody is stopped by one any more.
     #[inline]
-    fn end_wait(&mut self) {
+    pub(crate) fn end_wait(&mut self) {
         if let Some(waiter) = self.waiter.take()
             && let Some(header) = self.header()
         {
