@@ -385,6 +385,11 @@ pub(crate) fn stall(context: &Context, index: usize, is_over: impl Fn() -> bool,
         if turn(reactor, if may_sleep { at_most } else { Some(Duration::ZERO) }).is_err() {
             std::thread::yield_now();
         }
+        if !context.has_core() {
+            // The worker was taken after the look above. So this turn may have taken a notification that was
+            // meant for the next carrier.
+            reactor.notify();
+        }
         if at_most.is_some() {
             return;
         }
@@ -412,4 +417,43 @@ pub(crate) fn poll(counts: &Counts, job: Job) {
     Counts::bump(&counts.polls);
     counts.current.store(job.id(), Ordering::Relaxed);
     job.run();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use twoply_core::Wait;
+
+    use super::*;
+    use crate::Green;
+
+    #[test]
+    fn a_stack_that_cannot_be_left_leaves_its_notification_to_the_next_carrier() {
+        let runtime = Green::builder().workers(1).build().unwrap();
+        let task = runtime.spawner().spawn(async {
+            let context = CONTEXT.with(|context| context.borrow().clone()).unwrap();
+            let remote = context.remote(0);
+            let (looks, taken) = (Cell::new(0), Cell::new(None));
+            // The worker is taken when the stack has announced its sleep. Its next carrier begins to sleep,
+            // too, and is notified.
+            let is_over = || {
+                if looks.replace(looks.get() + 1) == 1 {
+                    let take = |core| {
+                        taken.set(Some(core));
+                        None
+                    };
+                    assert!(remote.cell().unwrap().revoke(|| true, take));
+                    assert!(remote.reactor.prepare_park());
+                    remote.reactor.notify();
+                }
+                false
+            };
+            stall(&context, 0, is_over, Some(STALLED));
+            let is_notified = !remote.reactor.prepare_park();
+            context.put_core(taken.take().unwrap());
+            is_notified
+        });
+        assert!(task.wait().unwrap());
+    }
 }
