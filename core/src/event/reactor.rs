@@ -496,7 +496,7 @@ impl Shared {
         let targets = lock_std(&self.table).close();
         for target in targets {
             match target {
-                Target::Source(state) => state.unbind(),
+                Target::Source(state) => state.unbind(self),
                 // A registration is told of the end by nobody else.
                 Target::Watch(watch) => discard_panic(|| drop(watch.end())),
             }

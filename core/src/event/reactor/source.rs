@@ -313,10 +313,14 @@ impl State {
         self.wake(ready);
     }
 
-    /// Forgets the reactor, which is gone, and wakes everybody, so that they look for another driver.
-    pub(super) fn unbind(&self) {
+    /// Forgets `reactor`, which is gone, and wakes everybody, so that they look for another driver. Does
+    /// nothing if another one watches by now, as in the child of a fork: there its parent's may end later.
+    pub(super) fn unbind(&self, reactor: *const Shared) {
         {
             let mut inner = lock(&self.inner);
+            if inner.binding.as_ref().is_some_and(|binding| binding.reactor.as_ptr() != reactor) {
+                return;
+            }
             inner.binding = None;
             let bits = u32::from(Interest::BOTH.0);
             self.report(|word| (word | bits) & !BOUND);

@@ -155,7 +155,7 @@ fn the_end_of_the_reactor_ends_every_wait() {
             let (state, peer) = (Arc::clone(&state), Arc::clone(&peer));
             thread::spawn(move || {
                 peer.send();
-                state.unbind();
+                state.unbind(std::ptr::null());
             })
         };
         read(&state, &peer);

@@ -263,6 +263,23 @@ fn closing_the_reactor_wakes_and_the_source_finds_another_driver() {
     assert!(matches!(reader.wait(), Ok(b'b')));
 }
 
+/// As in the child of a fork, which still has its parent's reactor in memory, and may drop it.
+#[test]
+fn the_end_of_a_reactor_leaves_a_source_to_the_one_that_watches_it_by_then() {
+    let (source, mut peer) = pair();
+    let (first, second) = (Reactor::new().unwrap(), driven());
+    first.shared.bind(source.as_fd(), &source.state).unwrap();
+    source.bind(&second.reactor).unwrap();
+    first.close();
+    enter(&second, || {
+        let mut waiter = IoWaiter::new(&source, Direction::Read);
+        assert!(poll_once(&mut waiter, Waker::noop(), &AtomicUsize::new(0)).is_pending());
+        peer.write_all(b"a").unwrap();
+        assert!(matches!(read(&source).wait(), Ok(b'a')));
+    });
+    assert_eq!(second.reactor.metrics().registered, 1);
+}
+
 #[test]
 fn a_dropped_source_is_closed_and_deregistered() {
     let strand = driven();
