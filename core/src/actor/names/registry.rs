@@ -232,7 +232,17 @@ impl Registry {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn unregister(&self, name: &str) -> Option<Pid> {
+        self.unregister_if(name, |_| true)
+    }
+
+    /// Takes a name from its process if that `is_meant`.
+    pub(in crate::actor) fn unregister_if(
+        &self,
+        name: &str,
+        is_meant: impl FnOnce(&Pid) -> bool,
+    ) -> Option<Pid> {
         let mut tables = self.write();
+        tables.entries.get(name).filter(|entry| is_meant(&entry.pid))?;
         let (name, entry) = tables.entries.remove_entry(name)?;
         tables.holders.remove(&entry.pid, &name);
         tables.news.push(|| NameChange::Unregistered(name, entry.pid.clone()));
@@ -551,6 +561,18 @@ mod tests {
         process.cell().end(ExitReason::Normal);
         assert_eq!((Arc::strong_count(names), registry.registered().len()), (1, 0));
         assert_eq!(registry.register("late", &process), Err(RegisterError::NoProcess(process.pid())));
+    }
+
+    #[test]
+    fn a_name_is_taken_only_from_the_process_that_is_meant() {
+        let (registry, first, next) = (Registry::new(), process(), process());
+        registry.register("name", &first).unwrap();
+        first.cell().end(ExitReason::Normal);
+        registry.register("name", &next).unwrap();
+        assert_eq!(registry.unregister_if("name", |holder| *holder == first.pid()), None);
+        assert_eq!(registry.whereis_pid("name"), Some(next.pid()));
+        assert_eq!(registry.unregister_if("name", |holder| *holder == next.pid()), Some(next.pid()));
+        assert_eq!(registry.whereis_pid("name"), None);
     }
 
     #[test]

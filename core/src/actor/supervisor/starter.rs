@@ -294,9 +294,8 @@ impl<M: Send + 'static> TypedSpec<M> {
             return Ok(());
         }
         for (registry, name) in &self.names {
-            if first.is_some() && registry.whereis_pid(name) == first {
-                registry.unregister(name);
-            }
+            // It may have ended by now, and another process may have the name.
+            registry.unregister_if(name, |holder| Some(holder) == first.as_ref());
             registry.register(Arc::clone(name), process)?;
         }
         Ok(())
