@@ -4,6 +4,7 @@ mod inbound;
 mod links;
 mod pace;
 mod questions;
+mod senders;
 mod spawns;
 mod tasks;
 mod there;
@@ -14,11 +15,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use twoply_core::actor::remote::{self, By, Node as NodeRow, Signal};
-use twoply_core::actor::{ExitReason, MonitorRef, Pid};
+use twoply_core::actor::{ExitReason, MonitorRef, Pid, ProcessRef};
 use twoply_core::backend::Mode;
 use twoply_core::sync::CancellationToken;
 
-use crate::node::{CallError, Route, Shared};
+use crate::node::{CallError, Remote, Route, Shared};
 use crate::outbox::{Outbox, Receiver, Refused, Sender};
 use crate::outgoing::{Outgoing, Questions};
 use crate::reason;
@@ -29,6 +30,7 @@ use crate::wire::{
 };
 
 use self::links::Links;
+use self::senders::Senders;
 use self::spawns::Spawn;
 
 pub(crate) use self::spawns::{Entered, Outcome, Tie, Wanted};
@@ -56,6 +58,8 @@ pub(crate) struct Connection {
     pub(crate) waiting: Arc<Waiting>,
     /// The memory of big messages of the peer's.
     kept: Arc<Kept>,
+    /// The processes of the peer's that have said of late who they are.
+    senders: Senders,
     tables: Mutex<Tables>,
     /// Is cancelled when the connection is to end.
     stopped: CancellationToken,
@@ -145,6 +149,7 @@ impl Connection {
             is_ours,
             waiting: Waiting::new(shared.settings.limits.waiting),
             kept: Arc::new(Kept::beside(Arc::clone(&shared.largest))),
+            senders: Senders::new(),
             tables: Mutex::default(),
             stopped: CancellationToken::new(),
             over: CancellationToken::new(),
@@ -170,6 +175,15 @@ impl Connection {
     /// nothing done to it connects. A pid that is not the peer's has none.
     pub(crate) fn only_there(self: &Arc<Self>, pid: &wire::Pid) -> Option<Pid> {
         self.is_of(pid).then(|| self.by(Route::Connection(Arc::clone(self)), pid))
+    }
+
+    /// Returns a reference to a process with a pid that a message has in it, of any node.
+    pub(crate) fn process_of<M>(self: &Arc<Self>, pid: &wire::Pid) -> ProcessRef<M>
+    where
+        M: ToTerm + Send + 'static,
+    {
+        let make = || Remote(Route::First(Arc::clone(self))).process_of(pid);
+        if self.is_of(pid) { self.senders.get_or(serial(pid), make) } else { make() }
     }
 
     /// Returns true if a pid is of this incarnation of the peer.
@@ -343,6 +357,7 @@ impl Connection {
         self.stream.shutdown();
         // Whoever has a pid of the peer's keeps the connection.
         self.kept.close();
+        self.senders.close();
         let tables = std::mem::take(&mut *self.tables());
         for ((_, there), link) in tables.links.into_links() {
             let (from, reason) = (self.there(&there), ExitReason::NoConnection);

@@ -319,9 +319,7 @@ impl<M: for<'a> FromTerm<'a> + Send + 'static> Typed<M> {
         let begun = std::mem::replace(&mut queue.draining, true);
         drop(queue);
         if !begun {
-            let draining =
-                Draining { queue: Arc::clone(&self.queue), taken: VecDeque::new(), is_over: false };
-            drop(self.spawner.spawn(drain(self.process.clone(), draining)));
+            drop(self.spawner.spawn(drain(self.process.clone(), Draining::new(&self.queue))));
         }
     }
 }
@@ -339,11 +337,19 @@ struct Draining<M> {
     queue: Arc<Mutex<Queue<M>>>,
     /// The items that have been taken out of the queue and not sent yet.
     taken: VecDeque<Item<M>>,
+    /// The messages of them that are sent at once, and what counts those. Empty in between.
+    messages: Vec<M>,
+    held: Vec<Held>,
     /// True when it has drained the queue, which may be another task's by now.
     is_over: bool,
 }
 
 impl<M> Draining<M> {
+    fn new(queue: &Arc<Mutex<Queue<M>>>) -> Draining<M> {
+        let (taken, messages, held) = (VecDeque::new(), Vec::new(), Vec::new());
+        Draining { queue: Arc::clone(queue), taken, messages, held, is_over: false }
+    }
+
     /// Takes all that has come meanwhile, for a task that has sent what it had. Returns false if there is
     /// nothing: the queue is drained, and no longer this task's.
     fn take(&mut self) -> bool {
@@ -360,16 +366,18 @@ impl<M> Draining<M> {
     }
 
     /// Takes the next messages out, as many as that at most.
-    fn messages(&mut self, most: usize) -> (Vec<M>, Vec<Held>) {
-        let mut messages = (Vec::with_capacity(most), Vec::new());
-        while messages.0.len() < most
+    fn next_messages(&mut self, most: usize) {
+        while self.messages.len() < most
             && matches!(self.taken.front(), Some(Item::Message(..)))
             && let Some(Item::Message(message, held)) = self.taken.pop_front()
         {
-            messages.0.push(message);
-            messages.1.push(held);
+            self.messages.push(message);
+            let other = match self.held.last_mut() {
+                Some(last) => last.join(held),
+                None => Some(held),
+            };
+            self.held.extend(other);
         }
-        messages
     }
 
     /// Sends what has been taken.
@@ -386,19 +394,15 @@ impl<M> Draining<M> {
                 let wanted = self.taken.len().min(BATCH);
                 match remote::room(process, wanted).await {
                     Ok(room) => {
-                        let (messages, held) = self.messages(room.len());
-                        // Those that a process which has ended does not take are dropped: a panic of one
-                        // takes no others along.
-                        let _ = contain::run(|| room.send(messages));
-                        drop(held);
+                        self.next_messages(room.len());
+                        let _ = contain::run(|| room.send(&mut self.messages));
                     }
-                    // A process that has ended takes nothing more; its messages are dropped, as in Erlang.
-                    Err(_) => {
-                        let (messages, held) = self.messages(wanted);
-                        let _ = contain::run(|| drop(messages));
-                        drop(held);
-                    }
+                    Err(_) => self.next_messages(wanted),
                 }
+                // A process that has ended takes nothing more; its messages are dropped, as in Erlang. A
+                // panic of one takes no others along.
+                let _ = contain::run(|| self.messages.clear());
+                self.held.clear();
             }
             lock(&self.queue).taken = self.taken.len();
         }
@@ -488,15 +492,14 @@ mod tests {
     fn a_task_that_has_drained_a_queue_leaves_it_to_the_next_one() {
         let queue = Queue::<()> { items: VecDeque::new(), draining: true, taken: 0 };
         let queue = Arc::new(Mutex::new(queue));
-        let begin = || Draining { queue: Arc::clone(&queue), taken: VecDeque::new(), is_over: false };
-        let mut first = begin();
+        let mut first = Draining::new(&queue);
         assert!(!first.take());
         // A reader begins another one before the first is dropped.
         let pid = remote::ended_pid(1);
         let signal = Signal::Demonitor { monitor: remote::monitor_ref() };
         lock(&queue).items.push_back(Item::Signal(pid, signal));
         lock(&queue).draining = true;
-        let mut next = begin();
+        let mut next = Draining::new(&queue);
         drop(first);
         assert!(lock(&queue).draining);
         assert!(next.take());

@@ -79,7 +79,7 @@ impl<'a, R: ToTerm + Send + 'static> FromTerm<'a> for Resolver<R> {
 impl<'a> FromTerm<'a> for Pid {
     fn from_term(input: &mut Decoder<'a>) -> Result<Pid, DecodeError> {
         let pid = wire::Pid::from_term(input)?;
-        Ok(remote(input)?.pid(&pid))
+        Ok(Remote(Route::First(Arc::clone(&way(input)?.connection))).pid(&pid))
     }
 }
 
@@ -87,22 +87,19 @@ impl<'a> FromTerm<'a> for Pid {
 /// else it is nobody.
 impl<'a, M: ToTerm + Send + 'static> FromTerm<'a> for ProcessRef<M> {
     fn from_term(input: &mut Decoder<'a>) -> Result<ProcessRef<M>, DecodeError> {
-        let (pid, remote) = (wire::Pid::from_term(input)?, remote(input)?);
-        let shared = remote.0.shared();
+        let (pid, connection) = (wire::Pid::from_term(input)?, &way(input)?.connection);
+        let shared = &connection.shared;
         if shared.is_ours(&pid)
             && let Some(inlet) = shared.locals.inlet(serial(&pid))
             && let Some(process) = inlet.process().downcast_ref::<ProcessRef<M>>()
         {
             return Ok(process.clone());
         }
-        Ok(remote.process_of(&pid))
+        Ok(connection.process_of(&pid))
     }
 }
 
-/// Returns the node that a term has come from.
-fn remote(input: &Decoder<'_>) -> Result<Remote, DecodeError> {
-    let way = input
-        .context::<Way>()
-        .ok_or_else(|| DecodeError::refused("only a pid that comes from a node can be used"))?;
-    Ok(Remote(Route::First(Arc::clone(&way.connection))))
+/// Returns the way to the node that a term has come from.
+fn way<'a>(input: &Decoder<'a>) -> Result<&'a Way, DecodeError> {
+    input.context().ok_or_else(|| DecodeError::refused("only a pid that comes from a node can be used"))
 }

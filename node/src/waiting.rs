@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -37,6 +38,7 @@ impl Waiting {
 
     /// Counts a message of `len` bytes for a process, until what this returns is dropped.
     pub(crate) fn hold(self: &Arc<Self>, pid: &Pid, len: usize) -> Held {
+        debug_assert!(len > 0, "no message is empty");
         let mut of = self.of();
         of.entry(pid.serial()).or_insert_with(|| (pid.clone(), 0)).1 += len;
         self.bytes.fetch_add(len, Relaxed);
@@ -68,7 +70,7 @@ impl Waiting {
     }
 }
 
-/// A message that waits.
+/// A message that waits, or several that are done with at once.
 pub(crate) struct Held {
     waiting: Arc<Waiting>,
     serial: u64,
@@ -76,6 +78,15 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// Counts another message with this one. Returns it if it is of another peer or for another process.
+    pub(crate) fn join(&mut self, mut other: Held) -> Option<Held> {
+        if self.serial != other.serial || !Arc::ptr_eq(&self.waiting, &other.waiting) {
+            return Some(other);
+        }
+        self.len += mem::take(&mut other.len);
+        None
+    }
+
     /// Says that the message is lost.
     pub(crate) fn lose(self) {
         self.waiting.lost.store(true, Relaxed);
@@ -84,6 +95,9 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        if self.len == 0 {
+            return;
+        }
         let mut tables = self.waiting.of();
         self.waiting.bytes.fetch_sub(self.len, Relaxed);
         let mut none_left = None;
@@ -96,5 +110,27 @@ impl Drop for Held {
         drop(tables);
         drop(none_left);
         self.waiting.fewer.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twoply_core::actor::remote;
+
+    use super::*;
+
+    #[test]
+    fn messages_that_are_joined_count_until_the_last_is_dropped() {
+        let (waiting, other_peer) = (Waiting::new(10), Waiting::new(10));
+        let (pid, other) = (remote::ended_pid(1), remote::ended_pid(2));
+        let mut held = waiting.hold(&pid, 6);
+        assert!(held.join(waiting.hold(&pid, 5)).is_none() && waiting.is_too_much());
+        let apart = [waiting.hold(&other, 7), other_peer.hold(&pid, 11)].map(|other| held.join(other));
+        assert!(apart.iter().all(Option::is_some) && other_peer.is_too_much());
+        assert_eq!(waiting.slowest(), Some(pid));
+        drop(held);
+        assert!(!waiting.is_too_much() && waiting.slowest() == Some(other));
+        drop(apart);
+        assert!(waiting.of().is_empty() && !other_peer.is_too_much());
     }
 }

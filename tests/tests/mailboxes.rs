@@ -103,7 +103,7 @@ fn what_waits_for_room_goes_in_together(on: &Systems) {
     let room = actor::remote::room(&process, 10).wait().unwrap();
     assert_eq!((room.len(), process.try_send(99).unwrap_err().is_full()), (3, true));
     // What is not used is given back, at once or when the room is dropped.
-    room.send(vec![1, 2]);
+    room.send(&mut vec![1, 2]);
     let room = actor::remote::room(&process, 10).wait().unwrap();
     assert_eq!((room.len(), process.try_send(99).unwrap_err().is_full()), (1, true));
     drop(room);
@@ -119,7 +119,7 @@ fn what_waits_for_room_goes_in_together(on: &Systems) {
         while !left.is_empty() {
             let room = actor::remote::room(&to, left.len()).await.unwrap();
             let rest = left.len().saturating_sub(room.len());
-            room.send(left.drain(rest..).rev().collect());
+            room.send(&mut left.drain(rest..).rev().collect());
         }
     });
     eventually("it has begun", || waits.count() == 1);
@@ -127,9 +127,12 @@ fn what_waits_for_room_goes_in_together(on: &Systems) {
     gate.open();
     (0..1_000).for_each(|number| assert_eq!(next(&rx), number));
     sender.wait().unwrap();
+    let (room, mut left) = (actor::remote::room(&process, 2).wait().unwrap(), vec![1, 2]);
     process.exit(ExitReason::Kill);
     process.ended().wait();
     assert!(actor::remote::room(&process, 1).wait().is_err(), "it takes no more");
+    room.send(&mut left);
+    assert_eq!(left, [1, 2], "what it does not take is left");
 }
 
 fn a_selective_receive_leaves_the_rest_in_order(on: &Systems) {

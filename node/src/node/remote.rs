@@ -149,14 +149,18 @@ impl Remote {
             let nobody = remote::pid(&row, serial(pid), Arc::new(Nobody));
             return remote::process_ref(nobody, Arc::new(Nobody));
         }
-        let route = match &self.0 {
+        let (row, route) = match &self.0 {
             Route::Connection(connection) | Route::First(connection) if connection.is_of(pid) => {
-                self.0.clone()
+                (connection.row.clone(), self.0.clone())
             }
             // It is of a third node, or of an earlier incarnation.
-            _ => Route::Node(Arc::clone(shared), Arc::from(&*pid.node)),
+            _ => {
+                let route = Route::Node(Arc::clone(shared), Arc::from(&*pid.node));
+                (shared.nodes.node(&pid.node, pid.creation), route)
+            }
         };
-        remote::process_ref(self.pid(pid), There::new(route, Target::Pid(pid.clone())))
+        let there = There::new(route, Target::Pid(pid.clone()));
+        remote::process_ref(remote::pid(&row, serial(pid), Arc::clone(&there) as _), there)
     }
 
     /// Returns the process with a pid that came from there, to link, monitor and end it.

@@ -41,7 +41,8 @@ pub struct Room<'a, M: Send + 'static> {
 /// while !waiting.is_empty() {
 ///     let room = remote::room(&sum, waiting.len()).wait()?;
 ///     let later = waiting.split_off(room.len().min(waiting.len()));
-///     room.send(std::mem::replace(&mut waiting, later));
+///     room.send(&mut waiting);
+///     waiting = later;
 /// }
 /// assert!(sum.ended().wait().is_normal());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -82,17 +83,17 @@ impl<M: Send + 'static> Room<'_, M> {
         self.permits.unwrap_or(1) as usize
     }
 
-    /// Sends so many messages or fewer, in their order, all at once: the receiver is woken by them together.
-    /// A process that takes no more by now gets none.
+    /// Sends all of these messages, so many or fewer, in their order, all at once: the receiver is woken by
+    /// them together. A process that takes no more by now gets none, and they are left where they are.
     ///
     /// # Panics
     /// When there are more messages than there is room for.
-    pub fn send(mut self, mut messages: Vec<M>) {
+    pub fn send(mut self, messages: &mut Vec<M>) {
         assert!(messages.len() <= self.len(), "there is less room than that");
         match self.permits.take() {
-            Some(permits) => _ = self.process.send_reserved(permits, &mut messages),
+            Some(permits) => _ = self.process.send_reserved(permits, messages),
             // Where it is full, it drops what its settings say.
-            None => messages.into_iter().for_each(|message| _ = self.process.try_send(message)),
+            None => messages.drain(..).for_each(|message| _ = self.process.try_send(message)),
         }
     }
 }
