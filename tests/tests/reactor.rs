@@ -73,6 +73,33 @@ fn a_descriptor_is_registered_rearmed_and_deregistered() {
 }
 
 #[test]
+fn what_a_turn_leaves_is_told_by_the_next_each_once() {
+    watch("what_a_turn_leaves_is_told_by_the_next_each_once", || {
+        const PAIRS: usize = 100;
+        let reactor = Reactor::new().unwrap();
+        let (tx, rx) = mpsc::channel();
+        let registered: Vec<_> = (0..PAIRS)
+            .map(|number| {
+                let (ours, theirs) = UnixStream::pair().unwrap();
+                let tx = tx.clone();
+                let handler = move |_| {
+                    tx.send(number).unwrap();
+                    Interest::NONE
+                };
+                (reactor.register(ours, Interest::WRITE, handler).unwrap(), theirs)
+            })
+            .collect();
+        let first = reactor.turn(NO_WAIT).unwrap().events;
+        assert!((1..=64).contains(&first), "{first} events");
+        assert_eq!(reactor.turn(NO_WAIT).unwrap().events, PAIRS - first);
+        assert_eq!(reactor.turn(NO_WAIT).unwrap().events, 0);
+        // Those that were ready first come first, so none waits for others that are ready ever again.
+        assert_eq!(rx.try_iter().collect::<Vec<_>>(), (0..PAIRS).collect::<Vec<_>>());
+        drop(registered);
+    });
+}
+
+#[test]
 fn whoever_is_called_first_may_deregister_the_others() {
     watch("whoever_is_called_first_may_deregister_the_others", || {
         const PAIRS: usize = 50;

@@ -214,9 +214,8 @@ impl Reactor {
     /// handlers of what is ready, on this thread, and returns how many descriptors and timers that were. That
     /// may be none, before the timeout: where a timer was due and has been postponed.
     ///
-    /// A turn with a timeout of zero never sleeps. One turn reports up to 1024 events; what is left is
-    /// reported by the next. Timeouts have the resolution of the kernel's timers, nanoseconds on Linux since
-    /// 5.11.
+    /// A turn with a timeout of zero never sleeps. One turn reports up to 64 events; what is left is reported
+    /// by the next. Timeouts have the resolution of the kernel's timers, nanoseconds on Linux since 5.11.
     ///
     /// # Errors
     /// Returns [`ResourceBusy`](io::ErrorKind::ResourceBusy), at once, while another thread turns this

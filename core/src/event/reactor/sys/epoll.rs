@@ -11,12 +11,9 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
 
-use super::Ready;
+use super::{EVENTS, Ready};
 use crate::event::reactor::Interest;
 use crate::event::reactor::table::Key;
-
-/// Events taken from the kernel at a time: enough for a busy server, few enough (12 KB) to stay in the cache.
-const EVENTS: usize = 1024;
 
 /// The key of the event descriptor that ends a wait. Its index is beyond any that the table hands out.
 const WAKE: u64 = u64::MAX - 1;
@@ -108,7 +105,7 @@ impl Poller {
     /// Waits for events. Returns whether a signal ended the wait.
     pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<bool> {
         events.list.clear();
-        events.list.reserve(EVENTS);
+        events.list.reserve_exact(EVENTS);
         let waited = match timeout {
             // Without a timeout there is nothing to be precise about.
             None => epoll::wait(&self.poller, spare_capacity(&mut events.list), None),

@@ -2,12 +2,13 @@
 //! kqueue and event ports do.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use polling::PollMode;
 
-use super::{Ready, event};
+use super::{EVENTS, Ready, event};
 use crate::event::reactor::Interest;
 use crate::event::reactor::table::Key;
 
@@ -17,8 +18,14 @@ const _: () = assert!(usize::BITS == 64, "a key with its generation must fit");
 pub(crate) struct Poller(polling::Poller);
 
 /// The events that the kernel has reported.
-#[derive(Default)]
 pub(crate) struct Events(polling::Events);
+
+impl Default for Events {
+    fn default() -> Events {
+        const CAPACITY: NonZeroUsize = NonZeroUsize::new(EVENTS).unwrap();
+        Events(polling::Events::with_capacity(CAPACITY))
+    }
+}
 
 impl Events {
     /// Returns the keys of the descriptors that are ready, and what they are ready for.
