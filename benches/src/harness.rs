@@ -30,6 +30,7 @@ use crate::series::{self, Entry};
 use crate::workload::{Case, Context, Measure, Run};
 
 /// What the command line asks for.
+#[derive(Default)]
 pub(crate) struct Wishes {
     /// Short windows and few runs.
     pub(crate) quick: bool,

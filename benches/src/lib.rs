@@ -167,8 +167,8 @@ fn check_writable(path: &Path) -> Result<()> {
     opened.with_context(|| format!("opening {}", path.display())).map(drop)
 }
 
-/// Runs what was asked for and reports. Answers failure when any run failed, after all the others were
-/// reported.
+/// Runs what was asked for and reports. Answers failure when any run of ours or of a limit failed, after all
+/// the others were reported: a peer that fails, as some do on a busy machine, is one line of the report.
 fn compare(arguments: &Arguments) -> Result<ExitCode> {
     let plan = Plan::select(&Wishes {
         quick: arguments.quick,

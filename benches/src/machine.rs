@@ -8,6 +8,7 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{Outcome, Plan};
+use crate::report::row::Kind;
 
 /// The manifest of this program. Its dependencies after the line about peers are what is compared.
 const MANIFEST: &str = include_str!("../Cargo.toml");
@@ -46,6 +47,9 @@ pub(crate) struct About {
     pub(crate) took_s: u64,
     /// Which runs failed and why.
     pub(crate) failures: Vec<String>,
+    /// How many of them are no peer's.
+    #[serde(default)]
+    pub(crate) our_failures: usize,
     /// The cases that no time was left for, at least not for each system.
     pub(crate) left_out: Vec<String>,
 }
@@ -59,6 +63,8 @@ impl About {
             let failure = system.failure.as_ref()?;
             Some(format!("{} {}: {failure}", result.case.name(), system.system))
         });
+        let ours = |system: &&str| Kind::of(system) != Kind::Peer;
+        let failed = systems.clone().filter(|(_, system)| system.failure.is_some());
         let kernel = rustix::system::uname();
         Self {
             cpu: field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned()),
@@ -75,6 +81,7 @@ impl About {
             runs: systems.map(|(_, system)| system.samples.len()).sum(),
             took_s: outcome.took.as_secs(),
             failures: failures.collect(),
+            our_failures: failed.map(|(_, system)| system.system).filter(ours).count(),
             left_out: outcome.left_out.clone(),
         }
     }

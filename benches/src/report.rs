@@ -24,7 +24,7 @@ mod growth;
 mod html;
 mod markdown;
 mod palette;
-mod row;
+pub(crate) mod row;
 mod table;
 
 use std::fs::{self, File};
@@ -107,8 +107,8 @@ impl Report {
         print!("{}", table::text(self));
     }
 
-    /// Says on standard error which runs failed and why, and what no time was left for. Answers how many
-    /// failed.
+    /// Says on standard error which runs failed and why, and what no time was left for. Answers how many of
+    /// those that failed are no peer's.
     pub(crate) fn print_failures(&self) -> usize {
         let Some(about) = &self.about else { return 0 };
         for failure in &about.failures {
@@ -117,7 +117,7 @@ impl Report {
         if !about.left_out.is_empty() {
             eprintln!("NO TIME LEFT for {} (see --minutes and --only)", about.left_out.join("; "));
         }
-        about.failures.len()
+        about.our_failures
     }
 }
 

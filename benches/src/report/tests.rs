@@ -1,11 +1,15 @@
 //! What the report says about rows that were made up: comparisons, curves, axes, and each form of it.
 
+use std::time::Duration;
+
 use super::axis::{Axis, short};
 use super::figure::{Verdict, Weight, losses};
 use super::growth::growths;
 use super::palette::Palette;
 use super::row::{Kind, Order, median, sorted};
 use super::*;
+use crate::harness::{CaseResult, Outcome, Plan, SystemResult, Wishes};
+use crate::series;
 use crate::workload::Better;
 
 /// A row of three runs, of a workload whose cost is in ns.
@@ -57,8 +61,23 @@ fn about() -> About {
         runs: 7,
         took_s: 61,
         failures: vec!["w smol: it | failed".to_owned()],
+        our_failures: 0,
         left_out: Vec::new(),
     }
+}
+
+#[test]
+fn a_peer_that_fails_is_reported_and_is_no_failure_of_ours() {
+    let failed = |system| SystemResult { system, samples: Vec::new(), failure: Some("it failed".to_owned()) };
+    let failures = |systems: Vec<SystemResult>| {
+        let results = vec![CaseResult { case: series::table()[0].case, scaling: false, systems }];
+        let outcome = Outcome { results, left_out: Vec::new(), took: Duration::ZERO };
+        let about = Some(About::here(&Plan::select(&Wishes::default()), &outcome));
+        let report = Report { about, ..report(Vec::new()) };
+        (report.about.as_ref().map(|about| about.failures.len()), report.print_failures())
+    };
+    assert_eq!(failures(vec![failed("may"), failed("smol")]), (Some(2), 0));
+    assert_eq!(failures(vec![failed("may"), failed("twoply-green"), failed("limit-epoll")]), (Some(3), 2));
 }
 
 #[test]
