@@ -33,7 +33,8 @@ struct Queue {
     bytes: usize,
     /// Those who wait for room.
     waiting: Vec<Waker>,
-    /// Equal to that of no other queue: there may be several for one node, one after the other.
+    /// That of the task which is to fail it if it cannot connect. There may be several queues for one node,
+    /// one after the other, and one that a connection has begun to end is no task's.
     identity: Arc<()>,
 }
 
@@ -65,6 +66,8 @@ impl Queues {
         let mut queues = self.queues();
         let Some(queue) = queues.get_mut(name) else { return Vec::new() };
         let steps = mem::take(&mut queue.steps);
+        // A connection ends it, whatever becomes of that connection: what else comes goes behind these.
+        queue.identity = Arc::default();
         let ended = if steps.is_empty() { queues.remove(name) } else { None };
         drop(queues);
         ended.into_iter().for_each(Queue::tell);
@@ -212,5 +215,10 @@ mod tests {
         let whole = |of: &Arc<()>| queues.take_whole("peer", |queue| Arc::ptr_eq(&queue.identity, of)).len();
         assert_eq!((whole(&first), whole(&next)), (0, 1));
         assert!(!queues.has("peer"));
+        // A connection that has begun to end a queue goes on with what comes meanwhile.
+        let last = begin();
+        assert_eq!(queues.take("peer").len(), 1);
+        begin();
+        assert_eq!((whole(&last), queues.take("peer").len()), (0, 1));
     }
 }

@@ -173,7 +173,10 @@ impl Remote {
             return shared.pid_here(pid).unwrap_or_else(Pid::nobody);
         }
         match &self.0 {
-            Route::Connection(connection) | Route::First(connection) => connection.there(pid),
+            Route::Connection(connection) => {
+                connection.only_there(pid).unwrap_or_else(|| shared.elsewhere(pid))
+            }
+            Route::First(connection) => connection.there(pid),
             Route::Node(shared, _) => shared.elsewhere(pid),
         }
     }

@@ -84,7 +84,8 @@ impl<M: Send + 'static> Room<'_, M> {
     }
 
     /// Sends all of these messages, so many or fewer, in their order, all at once: the receiver is woken by
-    /// them together. A process that takes no more by now gets none, and they are left where they are.
+    /// them together. A process that takes no more by now gets none; they are left where they are, or
+    /// dropped where room is not kept.
     ///
     /// # Panics
     /// When there are more messages than there is room for.
