@@ -260,7 +260,7 @@ impl Seat {
 }
 
 impl<G> AsFd for Host<G> {
-    /// Returns the descriptor that becomes readable when a turn has something to do. It is for polling only.
+    /// Returns the descriptor that is readable while a turn has something to do. It is for polling only.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.seat.shared.workers[0].reactor.as_fd()
     }

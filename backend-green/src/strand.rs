@@ -42,8 +42,8 @@ pub(crate) enum Output {
 /// The time that a worker which could not be handed over waits before it tries again.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// The number of those tries after which it is time to say so: a second.
-const LOUD: u32 = 100;
+/// The time after which it is said that it stands still.
+const LOUD: Duration = Duration::from_secs(1);
 
 /// The strand of a thread that carries, or has carried, a worker.
 pub(crate) struct CarrierStrand {
@@ -149,11 +149,12 @@ impl Strand for CarrierStrand {
     }
 
     fn park(&self) {
-        let mut tries = 0;
+        let (mut since, mut is_told) = (None, false);
         while !self.hand_over() {
             // There is no thread to be had: the worker stands still, but for its events, until one ends.
-            tries += 1;
-            if tries == LOUD {
+            let since = *since.get_or_insert_with(Instant::now);
+            if !is_told && since.elapsed() >= LOUD {
+                is_told = true;
                 let shared = &self.context.shared;
                 let threads = if shared.is_local { None } else { Some(shared.threads.threads().0) };
                 shared.watch.report_standstill(threads);

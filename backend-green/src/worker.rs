@@ -40,8 +40,8 @@ pub(crate) use placement::place;
 /// not beat with periods of the program's own.
 const FAIR: u32 = 61;
 
-/// The time that events may wait while the queue is never empty. Looked at every [`FAIR`] steps; a turn costs
-/// some 300 ns.
+/// The time after which the next events are taken while the queue is never empty. Looked at every [`FAIR`]
+/// steps; a turn costs some 300 ns.
 const TURN: Duration = Duration::from_micros(100);
 
 /// The time between two looks of a stack that cannot be left, while another thread has its worker.
@@ -387,8 +387,8 @@ pub(crate) fn stall(context: &Context, index: usize, is_over: impl Fn() -> bool,
         }
         if !context.has_core() {
             // The worker was taken after the look above. So this turn may have taken a notification that was
-            // meant for the next carrier.
-            reactor.notify();
+            // meant for the next carrier, or what that has said of its sleep.
+            reactor.notify_anyway();
         }
         if at_most.is_some() {
             return;
@@ -423,6 +423,7 @@ pub(crate) fn poll(counts: &Counts, job: Job) {
 mod tests {
     use std::cell::Cell;
 
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use twoply_core::Wait;
 
     use super::*;
@@ -450,10 +451,13 @@ mod tests {
                 false
             };
             stall(&context, 0, is_over, Some(STALLED));
+            // A carrier that sleeps in its own event loop is woken, too.
+            let (mut polled, at_once) = ([PollFd::new(&remote.reactor, PollFlags::IN)], Timespec::default());
+            let is_readable = poll(&mut polled, Some(&at_once)) == Ok(1);
             let is_notified = !remote.reactor.prepare_park();
             context.put_core(taken.take().unwrap());
-            is_notified
+            (is_notified, is_readable)
         });
-        assert!(task.wait().unwrap());
+        assert_eq!(task.wait().unwrap(), (true, true));
     }
 }

@@ -107,8 +107,9 @@ impl std::ops::BitOr for Interest {
 /// looks for another driver.
 ///
 /// # In a foreign event loop
-/// The host watches the reactor's descriptor for readability and turns it without waiting. Before it
-/// sleeps it must announce that with [`prepare_park`](Reactor::prepare_park):
+/// The host watches the reactor's descriptor for readability and turns it without waiting. A turn leaves what
+/// is beyond 64 events, so a host whose own poller tells of changes only turns until a turn reports nothing.
+/// Before it sleeps it must announce that with [`prepare_park`](Reactor::prepare_park):
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -301,7 +302,26 @@ impl Reactor {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn notify(&self) {
-        self.shared.notify();
+        self.shared.notify(false);
+    }
+
+    /// As [`notify`](Reactor::notify), and makes the descriptor readable in any case, by a system call: for
+    /// whoever has turned the reactor beside its owner, and may have taken back that the owner sleeps.
+    ///
+    /// # Examples
+    /// ```
+    /// use twoply::reactor::Reactor;
+    ///
+    /// let reactor = Reactor::new()?;
+    /// // The owner says that it sleeps, and somebody else takes that back.
+    /// assert!(reactor.prepare_park());
+    /// reactor.turn(Some(std::time::Duration::ZERO))?;
+    /// reactor.notify_anyway();
+    /// reactor.turn(None)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn notify_anyway(&self) {
+        self.shared.notify(true);
     }
 
     /// Returns the time at which the next timer is due; `None` if there are no timers.
@@ -342,7 +362,7 @@ impl Reactor {
     /// ```
     pub fn close(&self) {
         self.shared.close();
-        self.shared.notify();
+        self.shared.notify(false);
     }
 
     /// Returns whether the reactor has been closed. In the child of a fork, a reactor of the parent's counts
@@ -406,7 +426,7 @@ impl Reactor {
 }
 
 impl AsFd for Reactor {
-    /// Returns the descriptor that becomes readable when a turn has something to do. It is for polling only.
+    /// Returns the descriptor that is readable while a turn has something to do. It is for polling only.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.shared.poller.as_fd()
     }
@@ -432,11 +452,11 @@ impl Shared {
         }
     }
 
-    fn notify(&self) {
+    fn notify(&self, anyway: bool) {
         if self.is_forked() {
             return;
         }
-        if self.park.notify() {
+        if self.park.notify() || anyway {
             self.counters.notifies.fetch_add(1, Relaxed);
             self.poller.wake();
         } else {
@@ -449,7 +469,7 @@ impl Shared {
     /// after the announcement or before the question.
     fn deadline_moved(&self) {
         if self.park.is_parked() {
-            self.notify();
+            self.notify(false);
         }
     }
 
