@@ -78,8 +78,8 @@ impl Node {
 }
 
 /// Another node. One that [`Node::connect`] returns is it for as long as that connection lasts: after that,
-/// sends to its processes fail, and links and monitors are answered `noconnection`. One of [`Node::remote`]
-/// connects when it has to.
+/// sends to its processes fail, and links and monitors by a name are answered `noconnection`; a pid outlives
+/// it, and connects. One of [`Node::remote`] connects when it has to.
 #[derive(Clone)]
 pub struct Remote(pub(crate) Route);
 
@@ -160,7 +160,12 @@ impl Remote {
             }
         };
         let there = There::new(route, Target::Pid(pid.clone()));
-        remote::process_ref(remote::pid(&row, serial(pid), Arc::clone(&there) as _), there)
+        let pid = match &self.0 {
+            // It outlives the connection, by which messages go.
+            Route::Connection(_) => self.pid(pid),
+            _ => remote::pid(&row, serial(pid), Arc::clone(&there) as _),
+        };
+        remote::process_ref(pid, there)
     }
 
     /// Returns the process with a pid that came from there, to link, monitor and end it.
@@ -173,10 +178,7 @@ impl Remote {
             return shared.pid_here(pid).unwrap_or_else(Pid::nobody);
         }
         match &self.0 {
-            Route::Connection(connection) => {
-                connection.only_there(pid).unwrap_or_else(|| shared.elsewhere(pid))
-            }
-            Route::First(connection) => connection.there(pid),
+            Route::Connection(connection) | Route::First(connection) => connection.there(pid),
             Route::Node(shared, _) => shared.elsewhere(pid),
         }
     }
