@@ -150,13 +150,13 @@ fn a_pid_outlives_its_connection(on: &Systems) {
     let other = node.remote(erlang.name.as_str()).call::<Pid>("shell", &0);
     erlang.eval("receive {'$gen_call', From, 0} -> gen:reply(From, Other) end");
     let other = other.wait().unwrap();
-    let pid = node.connected(&erlang.name).unwrap().pid(&other);
+    let remote = node.connected(&erlang.name).unwrap();
+    let (pid, of_a_reference) = (remote.pid(&other), remote.process_of::<u32>(&other).pid());
     assert!(node.disconnect(&erlang.name));
     eventually("it is disconnected", || erlang.eval("nodes(hidden)") == "[]");
-    let there = pid.clone();
     let hearing = watcher(on, move |me| {
-        me.monitor(&there);
-        me.link(&there);
+        me.monitor(&pid);
+        me.link(&of_a_reference);
     });
     eventually("it is linked", || erlang.eval("element(2, process_info(Other, links))") != "[]");
     erlang.eval("Other ! {stop, enough}");
